@@ -1,2 +1,31 @@
-//! Placeholder.
-fn main() {}
+//! `xenocryst`: the host-side command, for an image that is already built. `cargo xtask` builds it first.
+#![forbid(unsafe_code)]
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+use xenocryst::packages;
+use xenocryst::run::{self, RunOptions};
+use xenocryst::workspace::Workspace;
+
+/// Boots Xenocryst, or what it is compared with, in QEMU.
+#[derive(Parser)]
+#[command(version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What to do.
+#[derive(Subcommand)]
+enum Command {
+    /// Boot a machine on the terminal
+    Run(RunOptions),
+}
+
+fn main() -> Result<()> {
+    let workspace = Workspace::of_this_build()?;
+    packages::ensure_installed()?;
+    match Cli::parse().command {
+        Command::Run(options) => run::interactive(&workspace, &options),
+    }
+}

@@ -1,0 +1,115 @@
+//! The guests' initrds: a busybox system with a shell, our checks and the drivers; and the benchmark alone.
+//!
+//! What it keeps true: an initrd is packed anew only where something in it changed (its inputs are kept beside it as
+//! one digest). Neighbours: [`crate::debian`] gives the drivers, [`crate::initrd`] packs.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+use crate::debian::{DebianKernel, write_whole};
+use crate::initrd::Archive;
+use crate::packages::quietly;
+use crate::progress::step;
+use crate::workspace::Workspace;
+
+/// Where Debian's busybox-static puts it.
+const BUSYBOX: &str = "/bin/busybox";
+
+/// What the system's start-up script prints when it is done, before the shell's first prompt.
+pub const READY: &str = "xenocryst-guest: ready";
+
+/// The shell's prompt.
+pub const PROMPT: &str = "dom0# ";
+
+/// The initrd with a shell on the console, `check NAME` and the drivers of `kernel`.
+///
+/// # Errors
+/// When an input cannot be read or compiled.
+pub fn shell_initrd(workspace: &Workspace, kernel: &DebianKernel) -> Result<PathBuf> {
+    let mut archive = base()?;
+    let sources = workspace.guest_sources();
+    for (from, to) in [("inittab", "etc/inittab"), ("profile", "etc/profile")] {
+        archive.file(to, 0o644, read(&sources.join(from))?);
+    }
+    for (from, to) in [
+        ("rc", "etc/rc"),
+        ("udhcpc", "etc/udhcpc"),
+        ("check", "bin/check"),
+    ] {
+        archive.file(to, 0o755, read(&sources.join(from))?);
+    }
+    archive.symlink("init", "bin/busybox");
+    let exercise = compiled(workspace, "exercise")?;
+    archive.file("bin/exercise", 0o755, read(&exercise)?);
+    let order =
+        fs::read_to_string(kernel.modules.join("order")).context("no module order recorded")?;
+    for name in order.lines() {
+        archive.file(
+            &format!("lib/modules/{name}"),
+            0o644,
+            read(&kernel.modules.join(name))?,
+        );
+    }
+    archive.file("lib/modules/order", 0o644, order);
+    pack(workspace, "shell.cpio.gz", &archive)
+}
+
+/// The directories, busybox, and the commands it offers.
+fn base() -> Result<Archive> {
+    let mut archive = Archive::default();
+    for directory in [
+        "bin",
+        "dev",
+        "etc",
+        "lib/modules",
+        "proc",
+        "root",
+        "sys",
+        "tmp",
+    ] {
+        archive.directory(directory);
+    }
+    archive.file("bin/busybox", 0o755, read(Path::new(BUSYBOX))?);
+    archive.symlink("bin/sh", "busybox");
+    Ok(archive)
+}
+
+/// The static program `NAME.c` of the guest sources, compiled when it changed.
+fn compiled(workspace: &Workspace, name: &str) -> Result<PathBuf> {
+    let source = workspace.guest_sources().join(format!("{name}.c"));
+    let program = workspace.guests().join(name);
+    let changed = |file: &Path| fs::metadata(file).and_then(|data| data.modified()).ok();
+    if changed(&program).is_none_or(|made| changed(&source).is_none_or(|edited| edited > made)) {
+        fs::create_dir_all(workspace.guests())?;
+        let mut gcc = Command::new("gcc");
+        gcc.args([
+            "-O2", "-Wall", "-Wextra", "-Werror", "-static", "-pthread", "-o",
+        ])
+        .arg(&program)
+        .arg(&source);
+        quietly(gcc).with_context(|| format!("cannot compile {}", source.display()))?;
+    }
+    Ok(program)
+}
+
+/// Leaves `archive` compressed as `target/guest/NAME`, unless it is there already.
+fn pack(workspace: &Workspace, name: &str, archive: &Archive) -> Result<PathBuf> {
+    let file = workspace.guests().join(name);
+    let recorded = workspace.guests().join(format!("{name}.inputs"));
+    let inputs = archive.digest();
+    if !file.exists() || fs::read_to_string(&recorded).ok().as_deref() != Some(inputs.as_str()) {
+        step(&format!("Packing {name}"), || {
+            write_whole(&file, &archive.compressed()?)
+        })?;
+        write_whole(&recorded, inputs.as_bytes())?;
+    }
+    Ok(file)
+}
+
+/// The contents of a file that must be there.
+fn read(file: &Path) -> Result<Vec<u8>> {
+    fs::read(file).with_context(|| format!("cannot read {}", file.display()))
+}

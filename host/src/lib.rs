@@ -1,0 +1,20 @@
+//! The host side of Xenocryst: everything that happens outside the machine it boots on.
+//!
+//! `cargo xtask` is a thin front door over this library. It installs what is missing ([`packages`]), fetches the
+//! guest kernel and the real Xen to compare with ([`debian`]), packs the guests' initrds ([`guest`]), describes
+//! machines to QEMU ([`machine`]), runs them on the terminal ([`run`]) or under a test ([`vm`]), and holds the
+//! boot tests ([`boot_tests`]) and the benchmark ([`bench`]).
+//!
+//! What it keeps true: everything fetched or made is kept under `target/`, so that a second run is instantaneous;
+//! every QEMU that it starts, and no other, is ended by it.
+#![forbid(unsafe_code)]
+
+pub mod debian;
+pub mod guest;
+pub mod initrd;
+pub mod machine;
+pub mod modules;
+pub mod packages;
+pub mod progress;
+pub mod run;
+pub mod workspace;

@@ -1,0 +1,154 @@
+//! Drivers that Debian's kernel has as modules: which we want, what they depend on, and in which order to load them.
+//!
+//! The kernel package carries no `modules.dep` (that is made at installation), so the dependencies are read where
+//! they come from: the `depends=` line in each module's own `.modinfo` section.
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+use object::{Object, ObjectSection};
+
+/// The drivers for the disks and network cards that the tests put into the machine.
+pub const WANTED: &[&str] = &[
+    "virtio_pci",
+    "virtio_blk",
+    "virtio_net",
+    "ahci",
+    "sd_mod",
+    "e1000",
+];
+
+/// Copies [`WANTED`] and their dependencies from an unpacked kernel's module `tree` to `to`, with a file `order`:
+/// one file name a line, each after what it depends on.
+///
+/// # Errors
+/// When a module is missing or unreadable.
+pub fn collect(tree: &Path, to: &Path) -> Result<()> {
+    let mut files = HashMap::new();
+    index(tree, &mut files)?;
+    let mut order = Vec::new();
+    for name in WANTED {
+        visit(name, &files, to, &mut order)?;
+    }
+    let list: String = order.iter().map(|name| format!("{name}.ko\n")).collect();
+    fs::write(to.join("order"), list)?;
+    Ok(())
+}
+
+/// The name by which the kernel knows the module in `file`, if it is one.
+fn module_name(file: &Path) -> Option<String> {
+    let name = file.file_name()?.to_str()?;
+    let stem = name
+        .strip_suffix(".ko")
+        .or_else(|| name.strip_suffix(".ko.xz"))?;
+    Some(stem.replace('-', "_"))
+}
+
+/// Finds every module under `dir`.
+fn index(dir: &Path, files: &mut HashMap<String, PathBuf>) -> Result<()> {
+    for entry in fs::read_dir(dir).with_context(|| format!("cannot read {}", dir.display()))? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            index(&entry.path(), files)?;
+        } else if let Some(name) = module_name(&entry.path()) {
+            files.insert(name, entry.path());
+        }
+    }
+    Ok(())
+}
+
+/// Copies the module `name` after what it depends on, unless `order` has it.
+fn visit(
+    name: &str,
+    files: &HashMap<String, PathBuf>,
+    to: &Path,
+    order: &mut Vec<String>,
+) -> Result<()> {
+    if order.iter().any(|done| done == name) {
+        return Ok(());
+    }
+    let file = files
+        .get(name)
+        .with_context(|| format!("the kernel package has no module {name}"))?;
+    let module = read_module(file)?;
+    for dependency in dependencies(&module).with_context(|| format!("in {}", file.display()))? {
+        visit(&dependency.replace('-', "_"), files, to, order)?;
+    }
+    fs::write(to.join(format!("{name}.ko")), module)?;
+    order.push(name.to_owned());
+    Ok(())
+}
+
+/// The module's ELF file, decompressed.
+fn read_module(file: &Path) -> Result<Vec<u8>> {
+    if file.extension().is_some_and(|extension| extension == "xz") {
+        let output = Command::new("xz")
+            .arg("-dc")
+            .arg(file)
+            .output()
+            .context("cannot run xz")?;
+        if !output.status.success() {
+            bail!("xz cannot decompress {}", file.display());
+        }
+        return Ok(output.stdout);
+    }
+    fs::read(file).with_context(|| format!("cannot read {}", file.display()))
+}
+
+/// What the module says it depends on.
+fn dependencies(module: &[u8]) -> Result<Vec<String>> {
+    let elf = object::File::parse(module).context("not an ELF file")?;
+    let section = elf
+        .section_by_name(".modinfo")
+        .context("no .modinfo section")?;
+    Ok(depends_of(
+        section.data().context("unreadable .modinfo section")?,
+    ))
+}
+
+/// The `depends=` entry of a `.modinfo` section: NUL-separated strings `key=value`, the value comma-separated.
+fn depends_of(modinfo: &[u8]) -> Vec<String> {
+    modinfo
+        .split(|byte| *byte == 0)
+        .find_map(|entry| entry.strip_prefix(b"depends="))
+        .map(|names| {
+            let names = String::from_utf8_lossy(names);
+            names
+                .split(',')
+                .filter(|name| !name.is_empty())
+                .map(str::to_owned)
+                .collect()
+        })
+        .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dependencies_are_read_from_modinfo() {
+        assert_eq!(
+            depends_of(b"license=GPL\0depends=virtio,virtio_ring\0name=x\0"),
+            ["virtio", "virtio_ring"]
+        );
+        assert!(depends_of(b"depends=\0").is_empty());
+        assert!(depends_of(b"license=GPL\0").is_empty());
+    }
+
+    #[test]
+    fn dashes_in_file_names_are_underscores_in_module_names() {
+        assert_eq!(
+            module_name(Path::new("a/t10-pi.ko")).as_deref(),
+            Some("t10_pi")
+        );
+        assert_eq!(
+            module_name(Path::new("a/t10-pi.ko.xz")).as_deref(),
+            Some("t10_pi")
+        );
+        assert_eq!(module_name(Path::new("a/modules.order")), None);
+    }
+}
