@@ -1,0 +1,34 @@
+//! What the engine needs of the machine: atomic words of frames, whole-frame operations, and TLB duties.
+//!
+//! Keeps true: no Rust reference to guest-reachable memory is ever formed; every access is by value.
+//! Neighbours: implemented by the hypervisor (direct map) and by the simulated machine of the tests.
+
+use xenocryst_abi::{Maddr, Mfn};
+
+/// Bits of the TLB clock that the engine can store in a frame.
+pub const CLOCK_BITS: u32 = 30;
+
+/// The machine's memory and TLBs, as the engine uses them.
+///
+/// The engine passes only 8-byte aligned addresses inside frames that were donated to it as RAM.
+/// Every access to a word is a single atomic access.
+pub trait MachineMemory: Sync {
+    /// Reads the word at `at`.
+    fn read_u64(&self, at: Maddr) -> u64;
+    /// Writes the word at `at`.
+    fn write_u64(&self, at: Maddr, value: u64);
+    /// Replaces the word at `at` by `new` if it equals `current`. Returns the old word either way: `Ok` if replaced.
+    fn compare_exchange_u64(&self, at: Maddr, current: u64, new: u64) -> Result<u64, u64>;
+    /// Fills a frame with zero bytes.
+    fn zero_frame(&self, frame: Mfn);
+    /// Copies a whole frame.
+    fn copy_frame(&self, to: Mfn, from: Mfn);
+    /// The TLB clock: a number that grows with every whole flush of any CPU's TLB (global entries included).
+    /// Bits above [`CLOCK_BITS`] are ignored; a machine without a clock returns a constant,
+    /// and must then flush in every [`MachineMemory::flush_tlb`].
+    fn tlb_clock(&self) -> u32;
+    /// Flushes, globals and paging-structure caches included, the TLB of every CPU in the bit mask `cpus` that was
+    /// not wholly flushed since the clock read `since`. Returns when it is done, on remote CPUs too.
+    /// A CPU of which that isn't certain (clock wrapped) must be flushed.
+    fn flush_tlb(&self, cpus: u64, since: u32);
+}
