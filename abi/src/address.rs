@@ -3,6 +3,8 @@
 //! Keeps true: no arithmetic operators. Every computation is a named method that says what happens at the edge.
 //! The names are the field's (`xen/include/public/memory.h`, "mfn", "pfn", "gfn").
 
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
 /// Base-2 logarithm of the page size (`public/arch-x86/xen.h`: pages are 4 KiB).
 pub const PAGE_SHIFT: u32 = 12;
 /// Bytes in a page.
@@ -13,6 +15,7 @@ macro_rules! number {
         $(#[$doc])*
         #[repr(transparent)]
         #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+        #[derive(FromBytes, IntoBytes, Immutable, KnownLayout)]
         pub struct $name(u64);
 
         impl $name {

@@ -1,8 +1,23 @@
 //! Domain numbers (`public/xen.h`, `domid_t` and the `DOMID_*` constants).
 
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
 /// A domain number. Values from [`DomId::FIRST_RESERVED`] up name no ordinary domain.
 #[repr(transparent)]
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[derive(
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Debug,
+    FromBytes,
+    IntoBytes,
+    Immutable,
+    KnownLayout,
+)]
 pub struct DomId(pub u16);
 
 impl DomId {
