@@ -1,0 +1,180 @@
+//! Reading and writing guest memory by the guest's own linear addresses, in the address space that is loaded.
+//!
+//! Keeps true: no access touches the hypervisor's range; a fault inside comes back as `EFAULT`, never as a crash;
+//! whatever is read is read once, into private storage. A guest address is an allegation: only a copy proves it.
+//! Neighbours: `arch::extable` (how a fault finds its way back), `hypercall` and `traps` (the users).
+
+use core::arch::asm;
+use core::mem::{MaybeUninit, size_of};
+
+use xenocryst_abi::Vaddr;
+use xenocryst_abi::hypercall::errno::{EFAULT, Errno};
+use zerocopy::{FromBytes, Immutable, IntoBytes};
+
+/// First address of the hypervisor's range (`HYPERVISOR_VIRT_START`).
+pub const HYPERVISOR_START: u64 = 0xffff_8000_0000_0000;
+/// First address above it (`HYPERVISOR_VIRT_END`).
+pub const HYPERVISOR_END: u64 = 0xffff_8800_0000_0000;
+
+/// Whether `len` bytes at `at` lie wholly outside the hypervisor's range, without wrapping.
+#[inline(always)]
+pub fn is_guest_range(at: Vaddr, len: u64) -> bool {
+    match at.raw().checked_add(len) {
+        Some(end) => end <= HYPERVISOR_START || at.raw() >= HYPERVISOR_END,
+        // The very last byte of the address space ends a range at 2^64.
+        None => false,
+    }
+}
+
+/// Reads the 8 bytes at `at`.
+///
+/// # Errors
+/// `EFAULT` if the address is the hypervisor's, or nothing readable is mapped there.
+#[inline(always)]
+pub fn read_u64(at: Vaddr) -> Result<u64, Errno> {
+    if !is_guest_range(at, 8) {
+        return Err(EFAULT);
+    }
+    let value: u64;
+    let fault: u32;
+    // SAFETY: the range is not the hypervisor's; a fault is recovered by the exception table with `fault` set.
+    unsafe {
+        asm!(
+            "xor {fault:e}, {fault:e}",
+            "2: mov {value}, [{at}]",
+            "3:",
+            ".pushsection .ex_table, \"a\"",
+            ".long 2b - ., 4f - .",
+            ".popsection",
+            ".pushsection .text.fixup, \"ax\"",
+            "4: mov {fault:e}, 1",
+            "xor {value:e}, {value:e}",
+            "jmp 3b",
+            ".popsection",
+            at = in(reg) at.raw(),
+            value = out(reg) value,
+            fault = out(reg) fault,
+        );
+    }
+    if fault == 0 { Ok(value) } else { Err(EFAULT) }
+}
+
+/// Writes 8 bytes at `at`.
+///
+/// # Errors
+/// `EFAULT` if the address is the hypervisor's, or nothing writable is mapped there.
+#[inline(always)]
+pub fn write_u64(at: Vaddr, value: u64) -> Result<(), Errno> {
+    if !is_guest_range(at, 8) {
+        return Err(EFAULT);
+    }
+    let fault: u32;
+    // SAFETY: as in `read_u64`; the store goes to guest memory only.
+    unsafe {
+        asm!(
+            "xor {fault:e}, {fault:e}",
+            "2: mov [{at}], {value}",
+            "3:",
+            ".pushsection .ex_table, \"a\"",
+            ".long 2b - ., 4f - .",
+            ".popsection",
+            ".pushsection .text.fixup, \"ax\"",
+            "4: mov {fault:e}, 1",
+            "jmp 3b",
+            ".popsection",
+            at = in(reg) at.raw(),
+            value = in(reg) value,
+            fault = out(reg) fault,
+        );
+    }
+    if fault == 0 { Ok(()) } else { Err(EFAULT) }
+}
+
+/// Copies `words` words of 8 bytes and then `tail` bytes. Returns false on a fault.
+///
+/// # Safety
+/// One side must be a guest range checked by [`is_guest_range`], the other memory of the hypervisor that is valid for the
+/// access and not reachable through a live reference elsewhere.
+#[inline(always)]
+unsafe fn copy_raw(to: u64, from: u64, words: usize, tail: usize) -> bool {
+    let fault: u64;
+    // SAFETY: the caller's contract; a fault in either string instruction is recovered with `fault` set.
+    unsafe {
+        asm!(
+            "xor {fault:e}, {fault:e}",
+            "2: rep movsq",
+            "mov rcx, {tail}",
+            "3: rep movsb",
+            "4:",
+            ".pushsection .ex_table, \"a\"",
+            ".long 2b - ., 5f - .",
+            ".long 3b - ., 5f - .",
+            ".popsection",
+            ".pushsection .text.fixup, \"ax\"",
+            "5: mov {fault:e}, 1",
+            "jmp 4b",
+            ".popsection",
+            inout("rdi") to => _,
+            inout("rsi") from => _,
+            inout("rcx") words => _,
+            tail = in(reg) tail,
+            fault = out(reg) fault,
+        );
+    }
+    fault == 0
+}
+
+/// Copies guest memory at `at` into `to`.
+///
+/// # Errors
+/// `EFAULT` if any byte cannot be read; `to` may then be partly overwritten.
+#[inline]
+pub fn copy_from(to: &mut [u8], at: Vaddr) -> Result<(), Errno> {
+    if !is_guest_range(at, to.len() as u64) {
+        return Err(EFAULT);
+    }
+    // SAFETY: the guest range is checked; `to` is a unique borrow.
+    let done = unsafe { copy_raw(to.as_mut_ptr() as u64, at.raw(), to.len() / 8, to.len() % 8) };
+    if done { Ok(()) } else { Err(EFAULT) }
+}
+
+/// Copies `from` to guest memory at `at`.
+///
+/// # Errors
+/// `EFAULT` if any byte cannot be written; the bytes before it may have been.
+#[inline]
+pub fn copy_to(at: Vaddr, from: &[u8]) -> Result<(), Errno> {
+    if !is_guest_range(at, from.len() as u64) {
+        return Err(EFAULT);
+    }
+    // SAFETY: the guest range is checked; `from` is only read.
+    let done = unsafe { copy_raw(at.raw(), from.as_ptr() as u64, from.len() / 8, from.len() % 8) };
+    if done { Ok(()) } else { Err(EFAULT) }
+}
+
+/// Reads a value of any plain type at `at`, which need not be aligned.
+///
+/// # Errors
+/// As [`copy_from`].
+#[inline]
+pub fn read<T: FromBytes>(at: Vaddr) -> Result<T, Errno> {
+    if !is_guest_range(at, size_of::<T>() as u64) {
+        return Err(EFAULT);
+    }
+    let mut value = MaybeUninit::<T>::zeroed();
+    // SAFETY: the guest range is checked; the other side is our own storage of that size.
+    let done = unsafe {
+        copy_raw(value.as_mut_ptr() as u64, at.raw(), size_of::<T>() / 8, size_of::<T>() % 8)
+    };
+    // SAFETY: every byte is initialised, and any bytes make a `T: FromBytes`.
+    if done { Ok(unsafe { value.assume_init() }) } else { Err(EFAULT) }
+}
+
+/// Writes a value of any plain type at `at`.
+///
+/// # Errors
+/// As [`copy_to`].
+#[inline]
+pub fn write<T: IntoBytes + Immutable>(at: Vaddr, value: &T) -> Result<(), Errno> {
+    copy_to(at, value.as_bytes())
+}

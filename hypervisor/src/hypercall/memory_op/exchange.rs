@@ -1,0 +1,136 @@
+//! `XENMEM_exchange`: extents of one order for extents of another, such as contiguous ones for a device.
+//!
+//! Keeps true: both lists are bounds-checked before anything moves (I65); a chunk is exchanged whole or not at all (I68);
+//! `nr_exchanged` counts exactly the input extents of complete chunks.
+
+use core::sync::atomic::Ordering;
+
+use xenocryst_abi::hypercall::errno::{EFAULT, EINVAL, ENOMEM, EPERM, Errno};
+use xenocryst_abi::memory_op::{MemoryExchange, op};
+use xenocryst_abi::{Mfn, Pfn, Vaddr};
+
+use super::super::{Answer, Call, Stop, report_refusal};
+use super::super::owners;
+use super::{address_limit, is_self};
+use crate::arch::guest_access;
+use crate::domain::Domain;
+use crate::mm::machine::engine;
+use crate::percpu::this_cpu;
+
+/// Byte offset of `nr_exchanged` in `struct xen_memory_exchange`.
+const NR_EXCHANGED: u64 = 64;
+/// Largest order of the control domain, and of any other.
+const MOST_ORDER: (u32, u32) = (18, 9);
+
+/// Extents of each list in one chunk, the unit that is exchanged whole.
+#[derive(Clone, Copy)]
+struct Chunk {
+    input: u64,
+    output: u64,
+}
+
+/// Exchanges what is left of the request at `at`.
+pub fn handle(call: &Call, at: Vaddr) -> Answer {
+    let request: MemoryExchange = guest_access::read(at)?;
+    let domain = owners::other(call.vcpu.domain, request.input.domid)?;
+    let chunk = check(call, domain, &request)?;
+    let mut done = request.nr_exchanged;
+    while done < request.input.nr_extents {
+        if done != request.nr_exchanged && this_cpu().work.load(Ordering::Relaxed) != 0 {
+            return Err(Stop::Continue([u64::from(op::EXCHANGE), at.raw(), 0, 0, 0, 0]));
+        }
+        one_chunk(call, domain, &request, chunk, done)?;
+        done += chunk.input;
+        guest_access::write_u64(at.wrapping_add(NR_EXCHANGED), done)?;
+    }
+    Ok(0)
+}
+
+fn check(call: &Call, domain: &'static Domain, request: &MemoryExchange) -> Result<Chunk, Errno> {
+    let (input, output) = (&request.input, &request.output);
+    let most = if call.vcpu.domain.privileged { MOST_ORDER.0 } else { MOST_ORDER.1 };
+    if input.extent_order > most || output.extent_order > most {
+        return Err(EPERM);
+    }
+    let same = input.domid == output.domid || (is_self(call, input.domid) && is_self(call, output.domid));
+    let fits = |count: u64, order: u32| count <= u64::MAX >> (order + 12);
+    if request.nr_exchanged > input.nr_extents
+        || !same
+        || domain.is_stopped()
+        || !fits(input.nr_extents, input.extent_order)
+        || !fits(output.nr_extents, output.extent_order)
+        || input.nr_extents << input.extent_order != output.nr_extents << output.extent_order
+    {
+        return Err(EINVAL);
+    }
+    for list in [input, output] {
+        if !guest_access::is_guest_range(list.extent_start, list.nr_extents.saturating_mul(8)) {
+            return Err(EFAULT);
+        }
+    }
+    let chunk = if input.extent_order <= output.extent_order {
+        Chunk { input: 1 << (output.extent_order - input.extent_order), output: 1 }
+    } else {
+        Chunk { input: 1, output: 1 << (input.extent_order - output.extent_order) }
+    };
+    // A chunk that was begun is finished, so progress is always a whole number of chunks.
+    if request.nr_exchanged % chunk.input != 0 || input.nr_extents % chunk.input != 0 {
+        return Err(EINVAL);
+    }
+    Ok(chunk)
+}
+
+fn one_chunk(
+    call: &Call,
+    domain: &'static Domain,
+    request: &MemoryExchange,
+    chunk: Chunk,
+    done: u64,
+) -> Result<(), Errno> {
+    let (input, output) = (&request.input, &request.output);
+    let memory = &domain.memory;
+    let limit = address_limit(output.mem_flags);
+    let refused = |refusal: xenocryst_memory::Refusal| {
+        report_refusal(call.vcpu, &refusal);
+        Errno(-refusal.errno().as_return() as i32)
+    };
+    let mut exchange = engine()
+        .begin_exchange(memory, chunk.output, output.extent_order as u8, limit)
+        .map_err(|_| ENOMEM)?;
+    for index in done..done + chunk.input {
+        let taken = guest_access::read_u64(input.extent_start.wrapping_add(index * 8)).and_then(|first| {
+            engine().exchange_in(memory, &mut exchange, Mfn::new(first), input.extent_order as u8).map_err(refused)
+        });
+        if let Err(errno) = taken {
+            engine().abandon_exchange(memory, exchange);
+            return Err(errno);
+        }
+    }
+    let answer = give(domain, request, chunk, done, &mut exchange);
+    engine().finish_exchange(memory, exchange);
+    answer
+}
+
+/// Hands out the new extents. A list that cannot be read or written gets them all the same: they are the domain's.
+fn give(
+    domain: &'static Domain,
+    request: &MemoryExchange,
+    chunk: Chunk,
+    done: u64,
+    exchange: &mut xenocryst_memory::Exchange,
+) -> Result<(), Errno> {
+    let first = done / chunk.input * chunk.output;
+    let mut answer = Ok(());
+    for index in first..first + chunk.output {
+        let slot = request.output.extent_start.wrapping_add(index * 8);
+        let pfn = guest_access::read_u64(slot).unwrap_or_else(|errno| {
+            answer = Err(errno);
+            u64::MAX
+        });
+        let Some(mfn) = engine().exchange_out(&domain.memory, exchange, Pfn::new(pfn)) else { return Err(ENOMEM) };
+        if let Err(errno) = guest_access::write_u64(slot, mfn.raw()) {
+            answer = Err(errno);
+        }
+    }
+    answer
+}

@@ -1,0 +1,171 @@
+//! `HYPERVISOR_mmu_update`, `HYPERVISOR_update_va_mapping` and its form for another domain's frames.
+//!
+//! Keeps true: each request is copied once; a batch stops at the first refusal, with the number done reported; a long
+//! batch makes room for events (I79), and its continuation stands wholly in its arguments (I82).
+//! Neighbours: the engine decides; `hypercall::tlb` flushes what the guest asks for.
+
+use xenocryst_abi::hypercall::errno::{EFAULT, EINVAL, Errno};
+use xenocryst_abi::{DomId, Mfn, PAGE_SIZE, Vaddr};
+use xenocryst_memory::{Actors, Budget, Flush, Progress};
+
+use super::{Answer, Call, Stop, owners, refused, tlb};
+use crate::arch::{control, guest_access};
+use crate::domain::Domain;
+use crate::mm::machine::engine;
+
+/// Bytes of `struct mmu_update`.
+const REQUEST_SIZE: u64 = 16;
+/// Set in the count of a batch that goes on (`MMU_UPDATE_PREEMPTED`, Xen's own, not in the public headers).
+pub const PREEMPTED: u64 = 1 << 31;
+
+/// `UVMF_FLUSHTYPE_MASK`: the low bits of `update_va_mapping`'s flags.
+const UVMF_FLUSHTYPE: u64 = 3;
+/// `UVMF_TLB_FLUSH`.
+const UVMF_TLB_FLUSH: u64 = 1;
+/// `UVMF_INVLPG`.
+const UVMF_INVLPG: u64 = 2;
+/// `UVMF_ALL`: all CPUs of the domain. Anything else above the type is a pointer to a map of vCPUs.
+const UVMF_ALL: u64 = 1 << 2;
+
+/// `mmu_update(requests, count, done, domains)`.
+pub fn handle(call: &Call) -> Answer {
+    let [list, count, done_at, domains, ..] = call.args;
+    let domain = call.vcpu.domain;
+    let (tables, pages) = parties(domain, domains)?;
+    let actors = Actors { caller: &domain.memory, tables, pages };
+    let mut batch = Batch::new(count, done_at)?;
+    let mut budget = Budget::hypercall();
+    while batch.index < batch.count {
+        let at = Vaddr::new(list.wrapping_add(batch.index * REQUEST_SIZE));
+        let (ptr, val) = match (guest_access::read_u64(at), guest_access::read_u64(at.wrapping_add(8))) {
+            (Ok(ptr), Ok(val)) => (ptr, val),
+            _ => return batch.finish(Err(EFAULT.into())),
+        };
+        match engine().mmu_update(&actors, ptr, val, &mut budget) {
+            Ok(Progress::Done(flush)) => owed(flush),
+            Ok(Progress::Preempted) => return batch.pause(list, REQUEST_SIZE, domains),
+            Err(refusal) => return batch.finish(Err(refused(call, &refusal))),
+        }
+        batch.index += 1;
+        if budget.is_exhausted() && batch.index < batch.count {
+            return batch.pause(list, REQUEST_SIZE, domains);
+        }
+    }
+    batch.finish(Ok(0))
+}
+
+/// Does what the engine leaves to its caller.
+#[inline]
+fn owed(flush: Flush) {
+    if flush == Flush::Local {
+        // SAFETY: the same root again.
+        unsafe { control::write_cr3(control::read_cr3()) };
+    }
+}
+
+/// The owner of the tables and the owner of the frames, from `mmu_update`'s last argument: the latter's number in the low
+/// half; the former's plus one in the high half, 0 for the caller.
+fn parties(
+    domain: &'static Domain,
+    domains: u64,
+) -> Result<(&'static xenocryst_memory::DomainMemory, &'static xenocryst_memory::DomainMemory), Errno> {
+    let pages = owners::page_owner(domain, DomId(domains as u16))?;
+    let tables = match (domains >> 16) as u16 {
+        0 => &domain.memory,
+        number => &owners::other(domain, DomId(number - 1))?.memory,
+    };
+    Ok((tables, pages))
+}
+
+/// How far a batch of `mmu_update` or `mmuext_op` has come.
+pub struct Batch {
+    /// Requests done in this call.
+    pub index: u64,
+    /// Requests to do in this call.
+    pub count: u64,
+    /// Where the guest wants the total, if anywhere.
+    done_at: u64,
+    /// Requests done in earlier calls of the same batch.
+    before: u64,
+}
+
+impl Batch {
+    /// A batch of `count` requests, new or (with the [`PREEMPTED`] mark) going on.
+    ///
+    /// # Errors
+    /// `EFAULT` if the number done before cannot be read.
+    pub fn new(count: u64, done_at: u64) -> Result<Self, Errno> {
+        let count = u64::from(count as u32);
+        let mut before = 0;
+        if count & PREEMPTED != 0 && done_at != 0 {
+            before = u64::from(guest_access::read::<u32>(Vaddr::new(done_at))?);
+        }
+        Ok(Self { index: 0, count: count & !PREEMPTED, done_at, before })
+    }
+
+    /// Ends the batch with `answer`, and tells the guest how many requests were done.
+    #[inline]
+    pub fn finish(&self, answer: Answer) -> Answer {
+        if self.done_at != 0 {
+            self.report()?;
+        }
+        answer
+    }
+
+    fn report(&self) -> Result<(), Errno> {
+        let total = (self.before + self.index) as u32;
+        guest_access::write(Vaddr::new(self.done_at), &total)
+    }
+
+    /// Leaves the rest of the batch to a continuation.
+    #[cold]
+    pub fn pause(&self, list: u64, size: u64, domains: u64) -> Answer {
+        if self.done_at != 0 {
+            self.report()?;
+        }
+        let rest = (self.count - self.index) | PREEMPTED;
+        Err(Stop::Continue([list.wrapping_add(self.index * size), rest, self.done_at, domains, 0, 0]))
+    }
+}
+
+/// `update_va_mapping(address, value, flags)`.
+pub fn update_va_mapping(call: &Call) -> Answer {
+    let [address, value, flags, ..] = call.args;
+    update_one(call, address, value, flags, &call.vcpu.domain.memory)
+}
+
+/// `update_va_mapping_otherdomain(address, value, flags, domain)`.
+pub fn update_va_mapping_other(call: &Call) -> Answer {
+    let [address, value, flags, owner, ..] = call.args;
+    let pages = owners::page_owner(call.vcpu.domain, DomId(owner as u16))?;
+    update_one(call, address, value, flags, pages)
+}
+
+#[inline]
+fn update_one(
+    call: &Call,
+    address: u64,
+    value: u64,
+    flags: u64,
+    pages: &'static xenocryst_memory::DomainMemory,
+) -> Answer {
+    let memory = &call.vcpu.domain.memory;
+    let actors = Actors { caller: memory, tables: memory, pages };
+    let root = Mfn::new(call.vcpu.kernel_cr3.get() / PAGE_SIZE);
+    if let Err(refusal) = engine().update_va_mapping(&actors, root, Vaddr::new(address), value) {
+        return Err(refused(call, &refusal));
+    }
+    let what = match flags & UVMF_FLUSHTYPE {
+        0 => return Ok(0),
+        UVMF_TLB_FLUSH => tlb::What::All,
+        UVMF_INVLPG => tlb::What::Page(Vaddr::new(address)),
+        _ => return Err(EINVAL.into()),
+    };
+    let scope = match flags & !UVMF_FLUSHTYPE {
+        0 => tlb::Scope::Local,
+        UVMF_ALL => tlb::all_of(call.vcpu.domain),
+        bitmap => tlb::of_vcpus(call.vcpu.domain, Vaddr::new(bitmap))?,
+    };
+    tlb::flush(scope, what);
+    Ok(0)
+}

@@ -1,0 +1,198 @@
+//! `HYPERVISOR_mmuext_op`: pinning, root tables, flushes, the LDT, whole pages.
+//!
+//! Keeps true: as for `mmu_update` (one copy, stop at the first refusal, room for events); a root is referenced before it
+//! is loaded and released after another one is (I44).
+
+use xenocryst_abi::hypercall::errno::{EACCES, EFAULT, EINVAL, ENOSYS, EOPNOTSUPP, EPERM, Errno};
+use xenocryst_abi::{DomId, Mfn, Vaddr};
+use xenocryst_memory::{Budget, DomainMemory, Level, Progress, Refusal};
+
+use super::mmu_update::Batch;
+use super::{Answer, Call, owners, report_refusal, tlb};
+use crate::arch::{control, guest_access};
+use crate::domain::{Vcpu, descriptors};
+use crate::mm::machine::engine;
+
+/// Bytes of `struct mmuext_op`: command, padding, two arguments.
+const OP_SIZE: u64 = 24;
+
+/// `MMUEXT_*` (`public/xen.h`).
+mod command {
+    pub const PIN_L1: u32 = 0;
+    pub const PIN_L4: u32 = 3;
+    pub const UNPIN: u32 = 4;
+    pub const NEW_BASEPTR: u32 = 5;
+    pub const TLB_FLUSH_LOCAL: u32 = 6;
+    pub const INVLPG_LOCAL: u32 = 7;
+    pub const TLB_FLUSH_MULTI: u32 = 8;
+    pub const INVLPG_MULTI: u32 = 9;
+    pub const TLB_FLUSH_ALL: u32 = 10;
+    pub const INVLPG_ALL: u32 = 11;
+    pub const FLUSH_CACHE: u32 = 12;
+    pub const SET_LDT: u32 = 13;
+    pub const NEW_USER_BASEPTR: u32 = 15;
+    pub const CLEAR_PAGE: u32 = 16;
+    pub const COPY_PAGE: u32 = 17;
+    pub const FLUSH_CACHE_GLOBAL: u32 = 18;
+    pub const MARK_SUPER: u32 = 19;
+    pub const UNMARK_SUPER: u32 = 20;
+}
+
+/// One operation, copied from the guest.
+struct Op {
+    command: u32,
+    first: u64,
+    second: u64,
+}
+
+/// Why one operation did not complete.
+enum Unfinished {
+    Errno(Errno),
+    Refused(Refusal),
+    Preempted,
+}
+
+impl From<Errno> for Unfinished {
+    fn from(errno: Errno) -> Self {
+        Self::Errno(errno)
+    }
+}
+
+impl From<Refusal> for Unfinished {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+/// `mmuext_op(ops, count, done, domain)`.
+pub fn handle(call: &Call) -> Answer {
+    let [list, count, done_at, domain, ..] = call.args;
+    let pages = owners::page_owner(call.vcpu.domain, DomId(domain as u16))?;
+    let mut batch = Batch::new(count, done_at)?;
+    let mut budget = Budget::hypercall();
+    while batch.index < batch.count {
+        let at = Vaddr::new(list.wrapping_add(batch.index * OP_SIZE));
+        let Ok([command, first, second]) = guest_access::read::<[u64; 3]>(at) else {
+            return batch.finish(Err(EFAULT.into()));
+        };
+        let op = Op { command: command as u32, first, second };
+        match one(call.vcpu, pages, &op, &mut budget) {
+            Ok(()) => {}
+            Err(Unfinished::Preempted) => return batch.pause(list, OP_SIZE, domain),
+            Err(Unfinished::Errno(errno)) => return batch.finish(Err(errno.into())),
+            Err(Unfinished::Refused(refusal)) => {
+                report_refusal(call.vcpu, &refusal);
+                let errno = Errno(-refusal.errno().as_return() as i32);
+                return batch.finish(Err(errno.into()));
+            }
+        }
+        batch.index += 1;
+        if budget.is_exhausted() && batch.index < batch.count {
+            return batch.pause(list, OP_SIZE, domain);
+        }
+    }
+    batch.finish(Ok(0))
+}
+
+fn one(
+    vcpu: &'static Vcpu,
+    pages: &'static DomainMemory,
+    op: &Op,
+    budget: &mut Budget,
+) -> Result<(), Unfinished> {
+    let frame = Mfn::new(op.first);
+    match op.command {
+        command::PIN_L1..=command::PIN_L4 => {
+            let level = match op.command {
+                0 => Level::L1,
+                1 => Level::L2,
+                2 => Level::L3,
+                _ => Level::L4,
+            };
+            done(engine().pin_table(pages, frame, level, budget)?)
+        }
+        command::UNPIN => done(engine().unpin_table(pages, frame, budget)?),
+        command::CLEAR_PAGE => Ok(engine().clear_page(pages, frame)?),
+        command::COPY_PAGE => Ok(engine().copy_page(pages, frame, Mfn::new(op.second))?),
+        command::MARK_SUPER | command::UNMARK_SUPER => Err(EOPNOTSUPP.into()),
+        _ if !core::ptr::eq(pages, &vcpu.domain.memory) => Err(EPERM.into()),
+        command::NEW_BASEPTR => new_kernel_root(vcpu, frame, budget),
+        command::NEW_USER_BASEPTR => new_user_root(vcpu, frame, budget),
+        command::SET_LDT => Ok(descriptors::set_ldt(vcpu, op.first, op.second)?),
+        command::FLUSH_CACHE | command::FLUSH_CACHE_GLOBAL => flush_cache(vcpu),
+        _ => flush_tlb(vcpu, op),
+    }
+}
+
+fn done(progress: Progress<()>) -> Result<(), Unfinished> {
+    match progress {
+        Progress::Done(()) => Ok(()),
+        Progress::Preempted => Err(Unfinished::Preempted),
+    }
+}
+
+/// `MMUEXT_NEW_BASEPTR`: the caller's kernel goes on in another address space.
+fn new_kernel_root(vcpu: &'static Vcpu, frame: Mfn, budget: &mut Budget) -> Result<(), Unfinished> {
+    let memory = &vcpu.domain.memory;
+    let Progress::Done(root) = engine().get_root(memory, frame, budget)? else {
+        return Err(Unfinished::Preempted);
+    };
+    vcpu.kernel_cr3.set(frame.maddr().raw());
+    descriptors::drop_ldt_pages(vcpu);
+    // SAFETY: just validated and referenced; the caller is in kernel mode, so this is the root to run on.
+    unsafe { control::write_cr3(frame.maddr().raw()) };
+    // User pages are mapped global so that they survive system calls; they must not survive a change of process.
+    control::flush_tlb_local();
+    if let Some(old) = vcpu.roots.lock().kernel.replace(root) {
+        engine().put_root(memory, old, budget);
+    }
+    Ok(())
+}
+
+/// `MMUEXT_NEW_USER_BASEPTR`: the address space of the caller's user mode; frame 0 for none.
+fn new_user_root(vcpu: &'static Vcpu, frame: Mfn, budget: &mut Budget) -> Result<(), Unfinished> {
+    let memory = &vcpu.domain.memory;
+    let root = if frame.raw() == 0 {
+        None
+    } else {
+        match engine().get_root(memory, frame, budget)? {
+            Progress::Done(root) => Some(root),
+            Progress::Preempted => return Err(Unfinished::Preempted),
+        }
+    };
+    vcpu.user_cr3.set(if root.is_some() { frame.maddr().raw() } else { 0 });
+    let old = core::mem::replace(&mut vcpu.roots.lock().user, root);
+    if let Some(old) = old {
+        engine().put_root(memory, old, budget);
+    }
+    Ok(())
+}
+
+fn flush_cache(vcpu: &Vcpu) -> Result<(), Unfinished> {
+    if !vcpu.domain.memory.permits_io() {
+        return Err(EACCES.into());
+    }
+    control::wbinvd();
+    Ok(())
+}
+
+fn flush_tlb(vcpu: &'static Vcpu, op: &Op) -> Result<(), Unfinished> {
+    let domain = vcpu.domain;
+    let page = tlb::What::Page(Vaddr::new(op.first));
+    let (scope, what) = match op.command {
+        command::TLB_FLUSH_LOCAL => (tlb::Scope::Local, tlb::What::All),
+        command::INVLPG_LOCAL => (tlb::Scope::Local, page),
+        command::TLB_FLUSH_MULTI => (tlb::of_vcpus(domain, Vaddr::new(op.second))?, tlb::What::All),
+        command::INVLPG_MULTI => (tlb::of_vcpus(domain, Vaddr::new(op.second))?, page),
+        command::TLB_FLUSH_ALL => (tlb::all_of(domain), tlb::What::All),
+        command::INVLPG_ALL => (tlb::all_of(domain), page),
+        _ => return Err(ENOSYS.into()),
+    };
+    if let tlb::What::Page(at) = what
+        && !guest_access::is_guest_range(at, 1)
+    {
+        return Err(EINVAL.into());
+    }
+    tlb::flush(scope, what);
+    Ok(())
+}

@@ -1,0 +1,58 @@
+//! `HYPERVISOR_multicall`: several hypercalls in one.
+//!
+//! Keeps true: each element is copied once; its result is written before the next begins; a batch stops as soon as an
+//! element leaves the guest's kernel mode (I83), and makes room for events between elements (I79).
+
+use core::sync::atomic::Ordering;
+
+use xenocryst_abi::Vaddr;
+use xenocryst_abi::hypercall::errno::EFAULT;
+
+use super::{Answer, Call, Stop, errno_word, invoke, number};
+use crate::arch::guest_access;
+use crate::percpu::this_cpu;
+
+/// Bytes of `struct multicall_entry`: op, result, six arguments.
+const ENTRY_SIZE: u64 = 64;
+/// Elements between two looks at pending work.
+const CHECK_EVERY: u64 = 16;
+
+/// Runs the list of `args[1]` elements at `args[0]`.
+pub fn handle(call: &Call) -> Answer {
+    let [list, count, ..] = call.args;
+    for index in 0..count {
+        let rest = |done: u64| [list.wrapping_add(done * ENTRY_SIZE), count - done, 0, 0, 0, 0];
+        if index != 0 && index % CHECK_EVERY == 0 && must_pause(call) {
+            return Err(Stop::Continue(rest(index)));
+        }
+        let at = Vaddr::new(list.wrapping_add(index * ENTRY_SIZE));
+        let entry: [u64; 8] = guest_access::read(at)?;
+        let [op, _, a, b, c, d, e, f] = entry;
+        if op == number::IRET {
+            // Leaving kernel mode ends a batch; nothing in the ABI needs it inside one.
+            return Err(xenocryst_abi::hypercall::errno::ENOSYS.into());
+        }
+        let inner = Call { vcpu: call.vcpu, args: [a, b, c, d, e, f] };
+        let result = match invoke(op, &inner) {
+            Ok(value) => value,
+            Err(Stop::Errno(errno)) => errno_word(errno),
+            Err(Stop::Continue(args)) => {
+                guest_access::write(at.wrapping_add(16), &args)?;
+                return Err(Stop::Continue(rest(index)));
+            }
+            Err(Stop::Reschedule(value)) => {
+                this_cpu().raise(crate::percpu::work::SCHEDULE);
+                value
+            }
+        };
+        guest_access::write_u64(at.wrapping_add(8), result).map_err(|_| EFAULT)?;
+    }
+    Ok(0)
+}
+
+/// Whether this CPU has work, or the guest has an event to take.
+fn must_pause(call: &Call) -> bool {
+    let info = &call.vcpu.info;
+    this_cpu().work.load(Ordering::Relaxed) != 0
+        || (info.upcall_pending().load(Ordering::Relaxed) != 0 && info.upcall_mask().load(Ordering::Relaxed) == 0)
+}

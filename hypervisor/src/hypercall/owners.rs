@@ -1,0 +1,50 @@
+//! Whom a memory hypercall is about: the domain numbers in its arguments, checked against who calls.
+//!
+//! Keeps true: another domain's memory is reached only by the control domain (or through the two system owners, whose
+//! frames carry permissions of their own).
+
+use spin::Once;
+use xenocryst_abi::DomId;
+use xenocryst_abi::hypercall::errno::{EPERM, ESRCH, Errno};
+use xenocryst_memory::{DomainMemory, IoAccess};
+
+use crate::domain::{self, Domain};
+
+static IO: Once<DomainMemory> = Once::new();
+static XEN: Once<DomainMemory> = Once::new();
+
+/// The memory of the domain that `caller` names as `id`, as owner of frames to be mapped.
+///
+/// # Errors
+/// `ESRCH` for a domain that is not there, `EPERM` for one that the caller may not touch.
+#[inline]
+pub fn page_owner(caller: &'static Domain, id: DomId) -> Result<&'static DomainMemory, Errno> {
+    if id == DomId::SELF || id == caller.id {
+        return Ok(&caller.memory);
+    }
+    foreign_page_owner(caller, id)
+}
+
+#[cold]
+fn foreign_page_owner(caller: &'static Domain, id: DomId) -> Result<&'static DomainMemory, Errno> {
+    match id {
+        DomId::IO => Ok(IO.call_once(|| DomainMemory::new(DomId::IO, false, 0, IoAccess::none()))),
+        DomId::XEN if caller.privileged => {
+            Ok(XEN.call_once(|| DomainMemory::new(DomId::XEN, false, 0, IoAccess::none())))
+        }
+        DomId::XEN => Err(EPERM),
+        _ => Ok(&other(caller, id)?.memory),
+    }
+}
+
+/// The domain that `caller` names as `id`: itself, or any other if it is the control domain.
+///
+/// # Errors
+/// As [`page_owner`].
+pub fn other(caller: &'static Domain, id: DomId) -> Result<&'static Domain, Errno> {
+    if id == DomId::SELF || id == caller.id {
+        return Ok(caller);
+    }
+    let found = domain::find(id).ok_or(ESRCH)?;
+    if caller.privileged { Ok(found) } else { Err(EPERM) }
+}

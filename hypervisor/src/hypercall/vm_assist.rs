@@ -1,0 +1,34 @@
+//! `HYPERVISOR_vm_assist(cmd, type)`: what the guest wants help with.
+
+use core::sync::atomic::Ordering;
+
+use xenocryst_abi::hypercall::errno::{EINVAL, ENOSYS};
+
+use super::{Answer, Call};
+
+/// `VMASST_CMD_enable`.
+const ENABLE: u64 = 0;
+/// `VMASST_CMD_disable`.
+const DISABLE: u64 = 1;
+/// Bits of the assists a 64-bit guest may switch (`public/xen.h`): 4 GiB segments (0), their notification (1), writable
+/// page tables (2), PAE extended CR3 (3), architectural IOPL (4), runstate update flag (5), M2P strict (32).
+const KNOWN: u64 = 0b11_1111 | 1 << 32;
+/// `VMASST_TYPE_architectural_iopl`.
+pub const ARCHITECTURAL_IOPL: u64 = 1 << 4;
+/// `VMASST_TYPE_runstate_update_flag`.
+pub const RUNSTATE_UPDATE_FLAG: u64 = 1 << 5;
+
+/// Switches one assist on or off.
+pub fn handle(call: &Call) -> Answer {
+    let [command, kind, ..] = call.args;
+    let bit = u32::try_from(kind).ok().and_then(|kind| 1_u64.checked_shl(kind)).unwrap_or(0);
+    if bit & KNOWN == 0 {
+        return Err(EINVAL.into());
+    }
+    match command {
+        ENABLE => call.vcpu.domain.vm_assist.fetch_or(bit, Ordering::AcqRel),
+        DISABLE => call.vcpu.domain.vm_assist.fetch_and(!bit, Ordering::AcqRel),
+        _ => return Err(ENOSYS.into()),
+    };
+    Ok(0)
+}

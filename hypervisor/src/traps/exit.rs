@@ -1,0 +1,63 @@
+//! The last steps before a guest runs: pending work of this CPU, the choice of the vCPU, and its waiting events.
+//!
+//! Keeps true: a guest is entered only with no work bit set, on a vCPU that may run, with its events delivered or masked.
+
+use core::sync::atomic::Ordering;
+
+use super::bounce;
+use crate::domain::context;
+use crate::percpu::{CpuInfo, GuestRegs, this_cpu, work};
+
+/// Does what must be done before the guest whose registers stand in `regs` (or another one) is entered.
+#[inline]
+pub extern "C" fn exit_to_guest(regs: &mut GuestRegs) {
+    loop {
+        let cpu = this_cpu();
+        if cpu.work.load(Ordering::Acquire) != 0 {
+            do_work(cpu, regs);
+            continue;
+        }
+        let vcpu = cpu.vcpu();
+        let info = &vcpu.info;
+        if info.upcall_pending().load(Ordering::Acquire) == 0 || info.upcall_mask().load(Ordering::Relaxed) != 0 {
+            return;
+        }
+        bounce::inject_events(regs, vcpu);
+    }
+}
+
+#[cold]
+fn do_work(cpu: &'static CpuInfo, regs: &mut GuestRegs) {
+    let bits = cpu.work.swap(0, Ordering::AcqRel);
+    interrupts_work(bits);
+    if bits & work::SCHEDULE == 0 {
+        return;
+    }
+    loop {
+        if let Some(next) = crate::sched::choose(cpu.cpu) {
+            context::switch_to(cpu, next, regs);
+            return;
+        }
+        idle(cpu);
+    }
+}
+
+fn interrupts_work(bits: u32) {
+    if bits & work::TIMER != 0 {
+        crate::time::on_timer_interrupt();
+    }
+    if bits & work::CONSOLE != 0 {
+        crate::console::on_input();
+    }
+}
+
+/// Waits for an interrupt, and does what it asked for.
+fn idle(cpu: &'static CpuInfo) {
+    cpu.idle.store(1, Ordering::SeqCst);
+    if cpu.work.load(Ordering::SeqCst) == 0 {
+        // SAFETY: interrupts open for the one instruction HLT; what arrives runs on this stack and only sets bits.
+        unsafe { core::arch::asm!("sti", "hlt", "cli") };
+    }
+    cpu.idle.store(0, Ordering::SeqCst);
+    interrupts_work(cpu.work.swap(0, Ordering::AcqRel));
+}
