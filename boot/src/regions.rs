@@ -52,7 +52,10 @@ impl Default for Regions {
 impl Regions {
     /// The empty set.
     pub const fn new() -> Self {
-        Self { ranges: [Region { start: 0, end: 0 }; MAX_REGIONS], len: 0 }
+        Self {
+            ranges: [Region { start: 0, end: 0 }; MAX_REGIONS],
+            len: 0,
+        }
     }
 
     /// The ranges, ascending.
@@ -62,7 +65,9 @@ impl Regions {
 
     /// Bytes in all ranges together.
     pub fn total(&self) -> u64 {
-        self.as_slice().iter().fold(0, |sum, region| sum + region.bytes())
+        self.as_slice()
+            .iter()
+            .fold(0, |sum, region| sum + region.bytes())
     }
 
     /// The first address after the highest range; 0 for the empty set.
@@ -72,7 +77,9 @@ impl Regions {
 
     /// Whether every address of `start..end` is in the set.
     pub fn contains(&self, start: u64, end: u64) -> bool {
-        self.as_slice().iter().any(|region| region.start <= start && end <= region.end)
+        self.as_slice()
+            .iter()
+            .any(|region| region.start <= start && end <= region.end)
     }
 
     /// Adds `start..end`, joining it with what it overlaps or touches. Empty or inverted ranges add nothing.
@@ -83,8 +90,16 @@ impl Regions {
         if start >= end {
             return Ok(());
         }
-        let first = self.as_slice().iter().position(|region| region.end >= start).unwrap_or(self.len);
-        let after = self.as_slice().iter().position(|region| region.start > end).unwrap_or(self.len);
+        let first = self
+            .as_slice()
+            .iter()
+            .position(|region| region.end >= start)
+            .unwrap_or(self.len);
+        let after = self
+            .as_slice()
+            .iter()
+            .position(|region| region.start > end)
+            .unwrap_or(self.len);
         let mut joined = Region { start, end };
         for region in self.ranges.get(first..after).unwrap_or(&[]) {
             joined.start = joined.start.min(region.start);
@@ -101,13 +116,31 @@ impl Regions {
         if start >= end {
             return Ok(());
         }
-        let first = self.as_slice().iter().position(|region| region.end > start).unwrap_or(self.len);
-        let after = self.as_slice().iter().position(|region| region.start >= end).unwrap_or(self.len);
-        let Some((head, tail)) = self.ranges.get(first..after).and_then(|cut| Some((cut.first()?, cut.last()?))) else {
+        let first = self
+            .as_slice()
+            .iter()
+            .position(|region| region.end > start)
+            .unwrap_or(self.len);
+        let after = self
+            .as_slice()
+            .iter()
+            .position(|region| region.start >= end)
+            .unwrap_or(self.len);
+        let Some((head, tail)) = self
+            .ranges
+            .get(first..after)
+            .and_then(|cut| Some((cut.first()?, cut.last()?)))
+        else {
             return Ok(());
         };
-        let below = Region { start: head.start, end: start };
-        let above = Region { start: end, end: tail.end };
+        let below = Region {
+            start: head.start,
+            end: start,
+        };
+        let above = Region {
+            start: end,
+            end: tail.end,
+        };
         match (below.start < below.end, above.start < above.end) {
             (true, true) => self.replace(first, after, &[below, above]),
             (true, false) => self.replace(first, after, &[below]),
@@ -163,13 +196,22 @@ mod tests {
     }
 
     fn list(set: &Regions) -> std::vec::Vec<(u64, u64)> {
-        set.as_slice().iter().map(|region| (region.start, region.end)).collect()
+        set.as_slice()
+            .iter()
+            .map(|region| (region.start, region.end))
+            .collect()
     }
 
     #[test]
     fn ranges_come_out_sorted_and_touching_ones_joined() {
-        assert_eq!(list(&set(&[(40, 50), (0, 10), (20, 30), (10, 20)])), [(0, 30), (40, 50)]);
-        assert_eq!(list(&set(&[(0, 10), (20, 30), (40, 50), (5, 45)])), [(0, 50)]);
+        assert_eq!(
+            list(&set(&[(40, 50), (0, 10), (20, 30), (10, 20)])),
+            [(0, 30), (40, 50)]
+        );
+        assert_eq!(
+            list(&set(&[(0, 10), (20, 30), (40, 50), (5, 45)])),
+            [(0, 50)]
+        );
     }
 
     #[test]
@@ -191,9 +233,18 @@ mod tests {
     #[test]
     fn taking_honours_alignment_limit_and_side() {
         let mut ranges = set(&[(0x1000, 0x9000), (0x10000, 0x20000)]);
-        assert_eq!(ranges.take(0x1000, 0x4000, u64::MAX, Side::Low), Some(0x4000));
-        assert_eq!(ranges.take(0x1000, 0x1000, 0x9000, Side::High), Some(0x8000));
-        assert_eq!(ranges.take(0x4000, 0x4000, u64::MAX, Side::High), Some(0x1c000));
+        assert_eq!(
+            ranges.take(0x1000, 0x4000, u64::MAX, Side::Low),
+            Some(0x4000)
+        );
+        assert_eq!(
+            ranges.take(0x1000, 0x1000, 0x9000, Side::High),
+            Some(0x8000)
+        );
+        assert_eq!(
+            ranges.take(0x4000, 0x4000, u64::MAX, Side::High),
+            Some(0x1c000)
+        );
         assert_eq!(ranges.take(0x20000, 0x1000, u64::MAX, Side::Low), None);
         assert_eq!(ranges.take(0x1000, 0x1000, 0x1800, Side::Low), None);
     }
