@@ -57,6 +57,16 @@ pub fn shell_initrd(workspace: &Workspace, kernel: &DebianKernel) -> Result<Path
     pack(workspace, "shell.cpio.gz", &archive)
 }
 
+/// The initrd whose only program is the benchmark.
+///
+/// # Errors
+/// When it cannot be compiled.
+pub fn bench_initrd(workspace: &Workspace) -> Result<PathBuf> {
+    let mut archive = Archive::default();
+    archive.file("init", 0o755, read(&compiled(workspace, "bench")?)?);
+    pack(workspace, "bench.cpio.gz", &archive)
+}
+
 /// The directories, busybox, and the commands it offers.
 fn base() -> Result<Archive> {
     let mut archive = Archive::default();

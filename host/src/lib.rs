@@ -9,6 +9,7 @@
 //! every QEMU that it starts, and no other, is ended by it.
 #![forbid(unsafe_code)]
 
+pub mod bench;
 pub mod debian;
 pub mod guest;
 pub mod initrd;
@@ -17,4 +18,5 @@ pub mod modules;
 pub mod packages;
 pub mod progress;
 pub mod run;
+pub mod vm;
 pub mod workspace;

@@ -4,7 +4,7 @@
 //! command line. Neighbours: [`crate::run`] runs one on the terminal, [`crate::vm`] under a test.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use clap::ValueEnum;
@@ -130,6 +130,29 @@ impl Machine {
 }
 
 impl Payload {
+    /// The files it is made of.
+    #[must_use]
+    pub fn files(&self) -> Vec<&Path> {
+        match self {
+            Self::Hypervisor {
+                image,
+                kernel,
+                initrd,
+                ..
+            } => [Some(image), Some(kernel), initrd.as_ref()]
+                .into_iter()
+                .flatten()
+                .map(PathBuf::as_path)
+                .collect(),
+            Self::Native { kernel, initrd, .. } => [Some(kernel), initrd.as_ref()]
+                .into_iter()
+                .flatten()
+                .map(PathBuf::as_path)
+                .collect(),
+            Self::Cdrom(image) => vec![image],
+        }
+    }
+
     /// Adds what makes QEMU start this.
     fn arguments(&self, qemu: &mut Command) {
         match self {

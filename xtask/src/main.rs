@@ -5,6 +5,7 @@ mod image;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
+use xenocryst::bench::{self, BenchOptions};
 use xenocryst::run::{self, Hypervisor, RunOptions};
 use xenocryst::workspace::Workspace;
 use xenocryst::{debian, guest, packages};
@@ -26,6 +27,8 @@ enum Command {
     Build,
     /// Boot Debian's kernel to a shell on the terminal
     Run(RunOptions),
+    /// Measure the kernel alone, Xen and Xenocryst, and print one table
+    Bench(BenchOptions),
 }
 
 fn main() -> Result<()> {
@@ -47,6 +50,13 @@ fn main() -> Result<()> {
                 image::build(&workspace)?;
             }
             run::interactive(&workspace, &options)
+        }
+        Command::Bench(options) => {
+            packages::ensure_installed()?;
+            if options.hypervisor == Hypervisor::Xenocryst {
+                image::build(&workspace)?;
+            }
+            bench::bench(&workspace, &options)
         }
     }
 }
