@@ -8,7 +8,9 @@
 use core::arch::global_asm;
 use core::sync::atomic::AtomicU64;
 
+use crate::domain::Vcpu;
 use crate::percpu::{CPU_INFO_SIZE, CpuInfo, GuestRegs, MAX_CPUS, STACK_SIZE};
+use crate::traps::bounce::IOPL;
 
 /// Bytes between two vectors' stubs.
 pub const VECTOR_STUB_SIZE: usize = 16;
@@ -198,11 +200,177 @@ syscall32_stubs:
         .set cpu, cpu + 1
     .endr
 
+    /* A 64-bit SYSCALL. The two cases that dominate, a system call of the guest's user mode and the return from one,
+       take short ways that touch only RAX, RCX, RDX, RSI and RDI; both decide before they change anything, and leave
+       every doubt to the ordinary way. */
     .balign 16
 syscall_entry:
     push rcx
     push 0
     mov dword ptr [rsp + 4], {vector_syscall}
+    push rdi
+    push rsi
+    push rdx
+    push rcx
+    push rax
+    mov rdi, [rsp + {current} - 80]
+    mov rsi, [rdi + {v_kernel_mode}]
+    test rsi, rsi
+    jnz 4f
+
+    /* From user mode: enter the guest's kernel. */
+    mov rax, [rdi + {v_fast_syscall}]
+    test rax, rax
+    jz 9f
+    mov rdx, [rdi + {v_info}]
+    cmp byte ptr [rdx + 1], 0
+    jne 9f
+    mov rsi, [rdi + {v_kernel_sp}]
+    and rsi, -16
+    sub rsi, 56
+    mov rcx, [rip + fast_range_base]
+    add rcx, rsi
+    cmp rcx, [rip + fast_range_size]
+    jb 9f
+    mov byte ptr [rdx + 1], 1
+    mov qword ptr [rdi + {v_kernel_mode}], 1
+    mov rdx, [rdi + {v_kernel_cr3}]
+    swapgs
+    mov cr3, rdx
+    mov rcx, [rsp + {rip} - 80]
+    mov rdx, [rsp + {rsp_} - 80]
+20: mov [rsi], rcx
+21: mov [rsi + 8], r11
+22: mov [rsi + 16], rcx
+23: mov qword ptr [rsi + 24], 0xe033
+24: mov [rsi + 32], r11
+25: mov [rsi + 40], rdx
+26: mov qword ptr [rsi + 48], 0xe02b
+    and r11d, {flags_kept}
+    mov rcx, rax
+    mov rdi, rsi
+    pop rax
+    add rsp, 8
+    pop rdx
+    pop rsi
+    mov [rsp + 8], rdi
+    pop rdi
+    mov rsp, [rsp]
+    sysretq
+
+    /* From the guest's kernel: the return hypercall, to where events are on and none waits. */
+4:  cmp rax, {iret_number}
+    jne 9f
+    mov rsi, [rsp + {rsp_} - 80]
+    mov rcx, [rip + fast_range_base]
+    add rcx, rsi
+    cmp rcx, [rip + fast_range_size]
+    jb 9f
+40: mov rdx, [rsi + 48]
+    test edx, 0x200
+    jz 9f
+41: test dword ptr [rsi + 24], 0x100
+    jnz 9f
+    mov rax, [rdi + {v_info}]
+    cmp byte ptr [rax], 0
+    jne 9f
+    and edx, {flags_returned}
+    or edx, 2
+42: movzx ecx, word ptr [rsi + 40]
+    or ecx, 3
+    cmp dword ptr [rsp + {work} - 80], 0
+    jne 9f
+43: test byte ptr [rsi + 40], 3
+    jz 5f
+    cmp qword ptr [rdi + {v_user_cr3}], 0
+    je 9f
+    mov [rsp + {rflags} - 80], rdx
+    mov [rsp + {cs} - 80], rcx
+44: mov rdx, [rsi + 32]
+    mov [rsp + {rip} - 80], rdx
+45: movzx edx, word ptr [rsi + 64]
+    or edx, 3
+    mov [rsp + {ss} - 80], rdx
+46: mov rdx, [rsi]
+47: mov r11, [rsi + 8]
+48: mov rcx, [rsi + 16]
+49: mov rsi, [rsi + 56]
+    mov [rsp + {rsp_} - 80], rsi
+    mov byte ptr [rax + 1], 0
+    mov qword ptr [rdi + {v_kernel_mode}], 0
+    mov rsi, [rdi + {v_user_cr3}]
+    swapgs
+    mov cr3, rsi
+    mov rax, rdx
+    add rsp, 16
+    pop rdx
+    pop rsi
+    pop rdi
+    add rsp, 8
+    jmp guest_iret
+
+5:  mov [rsp + {rflags} - 80], rdx
+    mov [rsp + {cs} - 80], rcx
+54: mov rdx, [rsi + 32]
+    mov [rsp + {rip} - 80], rdx
+55: movzx edx, word ptr [rsi + 64]
+    or edx, 3
+    mov [rsp + {ss} - 80], rdx
+56: mov rdx, [rsi]
+57: mov r11, [rsi + 8]
+58: mov rcx, [rsi + 16]
+59: mov rsi, [rsi + 56]
+    mov [rsp + {rsp_} - 80], rsi
+    mov byte ptr [rax + 1], 0
+    mov rax, rdx
+    add rsp, 16
+    pop rdx
+    pop rsi
+    pop rdi
+    add rsp, 8
+    jmp guest_iret
+
+    /* The ordinary way: the five registers saved so far are where they belong. */
+9:  mov rdi, [rsp + 32]
+    mov rsi, [rsp + 24]
+    mov rdx, [rsp + 16]
+    mov rcx, [rsp + 8]
+    mov rax, [rsp]
+    add rsp, 40
+    jmp syscall_common
+
+    /* The guest's kernel stack faulted: its registers go into the frame, and the ordinary way finds the same. */
+8:  mov rdi, [rsp + 32]
+    mov rsi, [rsp + 24]
+    mov rdx, [rsp + 16]
+    mov rcx, [rsp + 8]
+    mov rax, [rsp]
+    add rsp, 40
+    PUSH_GPRS
+    mov rdi, rsp
+    sub rsp, 8
+    call {syscall_stack_fault}
+    jmp return_to_guest
+
+    .pushsection .ex_table, "a"
+    .irp at, 20b, 21b, 22b, 23b, 24b, 25b, 26b
+    .long \at - ., 8b - .
+    .endr
+    .irp at, 40b, 41b, 42b, 43b, 44b, 45b, 46b, 47b, 48b, 49b, 54b, 55b, 56b, 57b, 58b, 59b
+    .long \at - ., 9b - .
+    .endr
+    .popsection
+
+    .pushsection .rodata, "a"
+    .balign 8
+    /* An address plus the base is below the size exactly if a frame of up to 72 bytes there meets the hypervisor's range
+       (or wraps, which no canonical address does). */
+fast_range_base:
+    .quad 72 - 0xffff800000000000
+fast_range_size:
+    .quad 0x80000000048
+    .popsection
+
 syscall_common:
     PUSH_GPRS
     mov rdi, rsp
@@ -221,6 +389,23 @@ syscall_common:
     from_hypervisor = sym crate::traps::from_hypervisor,
     exit_to_guest = sym crate::traps::exit_to_guest,
     syscall_from_guest = sym crate::traps::syscall_from_guest,
+    syscall_stack_fault = sym crate::traps::syscall_stack_fault,
+    rip = const core::mem::offset_of!(GuestRegs, rip),
+    rflags = const core::mem::offset_of!(GuestRegs, rflags),
+    rsp_ = const core::mem::offset_of!(GuestRegs, rsp),
+    ss = const core::mem::offset_of!(GuestRegs, ss),
+    current = const core::mem::offset_of!(CpuInfo, current) - 8,
+    work = const core::mem::offset_of!(CpuInfo, work) - 8,
+    v_kernel_mode = const core::mem::offset_of!(Vcpu, kernel_mode),
+    v_kernel_cr3 = const core::mem::offset_of!(Vcpu, kernel_cr3),
+    v_user_cr3 = const core::mem::offset_of!(Vcpu, user_cr3),
+    v_kernel_sp = const core::mem::offset_of!(Vcpu, kernel_sp),
+    v_info = const core::mem::offset_of!(Vcpu, info),
+    v_fast_syscall = const core::mem::offset_of!(Vcpu, fast_syscall),
+    iret_number = const xenocryst_abi::hypercall::number::IRET,
+    // Interrupts on, and without I/O privilege, trap, nested task, resume, virtual 8086 and alignment check.
+    flags_kept = const !(IOPL | 1 << 8 | 1 << 14 | 1 << 16 | 1 << 17 | 1 << 18) as u32,
+    flags_returned = const !(IOPL | 1 << 14 | 1 << 17) as u32,
 );
 
 const _: () = assert!(core::mem::offset_of!(CpuInfo, guest) == 8);

@@ -97,6 +97,7 @@ fn new_vcpu(domain: &'static Domain, id: u32, info: VcpuInfo, fpu_area: *mut u8)
         kernel_ss: Cell::new(0),
         syscall: Cell::new(Callback::default()),
         info,
+        fast_syscall: Cell::new(0),
         id,
         domain,
         syscall32: Cell::new(Callback::default()),

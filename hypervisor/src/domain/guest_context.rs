@@ -28,7 +28,7 @@ pub fn load(vcpu: &'static Vcpu, context: &VcpuGuestContext) -> Result<(), Errno
     }
     check_addresses(context)?;
     for (vector, trap) in context.trap_ctxt.iter().enumerate() {
-        trap_table::store_trap(vcpu, vector as u8, trap.flags, trap.cs, trap.address.raw())?;
+        trap_table::store_trap(vcpu, vector as u8, trap.flags, trap.cs, trap.address)?;
     }
     for register in [0, 1, 2, 3, 6, 7] {
         cpu_state::store_debug_register(vcpu, register, context.debugreg[register as usize])?;
@@ -92,7 +92,7 @@ fn load_registers(vcpu: &'static Vcpu, context: &VcpuGuestContext) {
     let callback = |address, masks: u64| Callback { address, mask_events: context.flags & masks != 0 };
     vcpu.event_callback.set(callback(context.event_callback_eip, 0));
     vcpu.failsafe_callback.set(callback(context.failsafe_callback_eip, flag::FAILSAFE_DISABLES_EVENTS));
-    vcpu.syscall.set(callback(context.syscall_callback_eip, flag::SYSCALL_DISABLES_EVENTS));
+    vcpu.set_syscall(callback(context.syscall_callback_eip, flag::SYSCALL_DISABLES_EVENTS));
     vcpu.fs_base.set(context.fs_base);
     vcpu.gs_base_kernel.set(context.gs_base_kernel);
     vcpu.gs_base_user.set(context.gs_base_user);

@@ -20,7 +20,7 @@ use xenocryst_memory::DomainMemory;
 
 use crate::mm::per_domain::PerDomain;
 
-pub use shared::{ARCH as ARCH_SHARED_INFO, SharedInfo, VcpuInfo};
+pub use shared::{ARCH as ARCH_SHARED_INFO, SharedInfo, VCPU_INFO_SIZE, VcpuInfo};
 pub use vcpu::{Callback, Roots, TrapEntry, Vcpu};
 
 /// The most vCPUs one domain can have.

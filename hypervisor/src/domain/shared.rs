@@ -143,6 +143,13 @@ impl VcpuInfo {
         unsafe { &*(self.at(16) as *const AtomicU64) }
     }
 
+    /// 64-bit word `index` (below 8) of the whole structure, for moving it.
+    pub fn word(&self, index: usize) -> &AtomicU64 {
+        assert!(index < 8);
+        // SAFETY: as above; the guest places the structure at a multiple of 8.
+        unsafe { &*(self.at(index * 8) as *const AtomicU64) }
+    }
+
     /// 32-bit half `index` (below 8) of the 32-byte `struct vcpu_time_info`.
     #[inline(always)]
     pub fn time_half(&self, index: usize) -> &AtomicU32 {

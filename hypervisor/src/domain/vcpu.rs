@@ -4,7 +4,7 @@
 //! or is down, by whoever initialises it. The first fields are read by assembly; their offsets are asserted.
 
 use core::cell::{Cell, UnsafeCell};
-use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use spin::Mutex;
 use xenocryst_memory::RootRef;
@@ -58,6 +58,9 @@ pub struct Vcpu {
     pub syscall: Cell<Callback>,
     /// The part of the shared page that belongs to this vCPU (or where it was moved by `register_vcpu_info`).
     pub info: VcpuInfo,
+    /// The address of `syscall` where the short way in by assembly may be taken, else 0: it masks events and never shows
+    /// an I/O privilege level.
+    pub fast_syscall: Cell<u64>,
 
     /// Number within the domain.
     pub id: u32,
@@ -141,6 +144,7 @@ const _: () = {
     assert!(offset_of!(Vcpu, kernel_ss) == 32);
     assert!(offset_of!(Vcpu, syscall) == 40);
     assert!(offset_of!(Vcpu, info) == 56);
+    assert!(offset_of!(Vcpu, fast_syscall) == 64);
 };
 
 impl Vcpu {
@@ -148,6 +152,14 @@ impl Vcpu {
     #[inline(always)]
     pub fn in_kernel(&self) -> bool {
         self.kernel_mode.get() != 0
+    }
+
+    /// Keeps where system calls enter, and whether the short way may be taken.
+    pub fn set_syscall(&self, callback: Callback) {
+        let shows_iopl = self.domain.vm_assist.load(Ordering::Relaxed) & crate::hypercall::vm_assist::ARCHITECTURAL_IOPL;
+        let fast = callback.mask_events && shows_iopl == 0;
+        self.syscall.set(callback);
+        self.fast_syscall.set(if fast { callback.address } else { 0 });
     }
 
     /// The trap table's entry for `vector`.

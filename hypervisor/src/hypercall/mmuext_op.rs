@@ -169,7 +169,7 @@ fn new_user_root(vcpu: &'static Vcpu, frame: Mfn, budget: &mut Budget) -> Result
 }
 
 fn flush_cache(vcpu: &Vcpu) -> Result<(), Unfinished> {
-    if !vcpu.domain.memory.permits_io() {
+    if !vcpu.domain.memory.change_io_access(|io| io.permits_something()) {
         return Err(EACCES.into());
     }
     control::wbinvd();

@@ -104,7 +104,7 @@ pub fn register(vcpu: &Vcpu, what: u16, flags: u16, address: u64) -> Result<(), 
     match what {
         kind::EVENT => vcpu.event_callback.set(callback),
         kind::FAILSAFE => vcpu.failsafe_callback.set(callback),
-        kind::SYSCALL => vcpu.syscall.set(callback),
+        kind::SYSCALL => vcpu.set_syscall(callback),
         kind::SYSENTER | kind::SYSENTER_DEPRECATED => vcpu.sysenter.set(callback),
         kind::SYSCALL32 => vcpu.syscall32.set(callback),
         kind::NMI => vcpu.nmi_callback.set(address),

@@ -30,5 +30,9 @@ pub fn handle(call: &Call) -> Answer {
         DISABLE => call.vcpu.domain.vm_assist.fetch_and(!bit, Ordering::AcqRel),
         _ => return Err(ENOSYS.into()),
     };
+    if bit == ARCHITECTURAL_IOPL {
+        // Only the caller's own short way is looked at again: other vCPUs register theirs when they come up, later.
+        call.vcpu.set_syscall(call.vcpu.syscall.get());
+    }
     Ok(0)
 }

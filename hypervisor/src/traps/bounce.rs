@@ -12,6 +12,7 @@ use xenocryst_abi::Vaddr;
 use super::vector;
 use crate::arch::guest_access;
 use crate::domain::Vcpu;
+use crate::hypercall::vm_assist::ARCHITECTURAL_IOPL;
 use crate::percpu::{GuestRegs, this_cpu};
 
 /// `FLAT_RING3_CS64`.
@@ -61,7 +62,8 @@ pub fn enter_kernel(regs: &mut GuestRegs, vcpu: &'static Vcpu, entry: &Entry) {
     };
     let mask = vcpu.info.upcall_mask();
     let masked = mask.load(Ordering::Relaxed);
-    let flags = (regs.rflags & !(IF | IOPL)) | if masked == 0 { IF } else { 0 } | u64::from(vcpu.iopl.get()) << 12;
+    let enabled = if masked == 0 { IF } else { 0 };
+    let flags = (regs.rflags & !(IF | IOPL)) | enabled | shown_iopl(vcpu);
     let saved_cs = cs | u64::from(masked) << 32;
     let top = stack & !0xf;
     let written = match entry.error {
@@ -89,6 +91,13 @@ pub fn enter_kernel(regs: &mut GuestRegs, vcpu: &'static Vcpu, entry: &Entry) {
     regs.cs = FLAT_CS64;
     regs.ss = FLAT_SS;
     regs.rflags = (regs.rflags & !(CLEARED | IOPL)) | IF;
+}
+
+/// The I/O privilege level a guest sees in its flags: its own, if it asked to see it as on hardware.
+#[inline(always)]
+fn shown_iopl(vcpu: &Vcpu) -> u64 {
+    let assists = vcpu.domain.vm_assist.load(Ordering::Relaxed);
+    if assists & ARCHITECTURAL_IOPL != 0 { u64::from(vcpu.iopl.get()) << 12 } else { 0 }
 }
 
 #[inline(always)]

@@ -105,6 +105,13 @@ pub extern "C" fn syscall_from_guest(regs: &mut GuestRegs) {
     });
 }
 
+/// The short way of a system call found that the kernel's stack cannot be written. The vCPU is in kernel mode already.
+pub extern "C" fn syscall_stack_fault(regs: &mut GuestRegs) {
+    let vcpu = current();
+    let stack = vcpu.kernel_sp.get();
+    vcpu.domain.crash(format_args!("its kernel stack at {stack:#x} cannot take a system call (from {:#x})", regs.rip));
+}
+
 fn invalid_opcode(regs: &mut GuestRegs, vcpu: &'static Vcpu) {
     use crate::emulate::Outcome;
     match crate::emulate::invalid_opcode(regs, vcpu) {
