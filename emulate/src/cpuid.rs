@@ -94,6 +94,16 @@ const HYPERVISOR_BASE: u32 = 0x4000_0000;
 /// Hypervisor leaves after the first (`XEN_CPUID_MAX_NUM_LEAVES`).
 const HYPERVISOR_LEAVES: u32 = 5;
 
+/// Bytes of the legacy region and the header of an XSAVE area.
+const LEGACY_AREA: u32 = 576;
+
+/// How an XSAVE area is laid out.
+#[derive(Clone, Copy)]
+enum Layout {
+    Standard,
+    Compacted,
+}
+
 /// Who made the processor, as far as it matters.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Vendor {
@@ -142,6 +152,8 @@ pub struct View {
     pub forced: bool,
     /// The guest set CR4.OSXSAVE.
     pub osxsave: bool,
+    /// The guest's XCR0.
+    pub xcr0: u64,
 }
 
 /// The answers for all guests on this host.
@@ -353,7 +365,7 @@ impl Policy {
         if self.feature[0].b & 1 << 16 != 0 {
             states |= 0xe0;
         }
-        let mut size = 576;
+        let mut size = LEGACY_AREA;
         for state in 2..63u32 {
             if states & 1 << state == 0 {
                 continue;
@@ -411,14 +423,8 @@ impl Policy {
         self.basic[1].a
     }
 
-    /// The answer for `leaf` and `subleaf`. `native` asks the processor, with the guest's state loaded.
-    pub fn answer(
-        &self,
-        leaf: u32,
-        subleaf: u32,
-        view: &View,
-        native: impl Fn(u32, u32) -> Leaf,
-    ) -> Leaf {
+    /// The answer for `leaf` and `subleaf`.
+    pub fn answer(&self, leaf: u32, subleaf: u32, view: &View) -> Leaf {
         match leaf {
             0..=MAX_BASIC if leaf > self.basic[0].a => Leaf::EMPTY,
             1 => self.leaf_1(view),
@@ -432,7 +438,7 @@ impl Policy {
                 .get(subleaf as usize)
                 .copied()
                 .unwrap_or_default(),
-            0xd => self.leaf_xstate(subleaf, native),
+            0xd => self.leaf_xstate(subleaf, view.xcr0),
             0..=MAX_BASIC => self.basic[leaf as usize],
             HYPERVISOR_BASE..=0x4000_01ff => self.hypervisor(leaf - HYPERVISOR_BASE, subleaf),
             0x8000_0000..=MAX_EXTENDED_AMD if leaf <= self.max_extended => {
@@ -469,15 +475,33 @@ impl Policy {
         result
     }
 
-    fn leaf_xstate(&self, subleaf: u32, native: impl Fn(u32, u32) -> Leaf) -> Leaf {
+    fn leaf_xstate(&self, subleaf: u32, enabled: u64) -> Leaf {
         let Some(mut leaf) = self.xstate.get(subleaf as usize).copied() else {
             return Leaf::EMPTY;
         };
-        // The sizes for what is enabled now come from hardware, where the guest's XCR0 is loaded.
-        if subleaf == 0 && leaf.a != 0 || subleaf == 1 && leaf.a & XSAVEC != 0 {
-            leaf.b = native(0xd, subleaf).b;
+        if subleaf == 0 && leaf.a != 0 {
+            leaf.b = self.xstate_size(enabled, Layout::Standard);
+        } else if subleaf == 1 && leaf.a & XSAVEC != 0 {
+            leaf.b = self.xstate_size(enabled, Layout::Compacted);
         }
         leaf
+    }
+
+    /// Bytes of a save area for the states in `enabled`.
+    fn xstate_size(&self, enabled: u64, layout: Layout) -> u32 {
+        let mut size = LEGACY_AREA;
+        for (state, leaf) in self.xstate.iter().enumerate().skip(2) {
+            if enabled >> state & 1 == 0 || leaf.a == 0 {
+                continue;
+            }
+            size = match layout {
+                Layout::Standard => size.max(leaf.a.saturating_add(leaf.b)),
+                // Bit 1 of ECX: the state begins at a multiple of 64.
+                Layout::Compacted if leaf.c & 2 != 0 => ((size + 63) & !63).saturating_add(leaf.a),
+                Layout::Compacted => size.saturating_add(leaf.a),
+            };
+        }
+        size
     }
 
     fn hypervisor(&self, index: u32, subleaf: u32) -> Leaf {
@@ -531,6 +555,7 @@ mod tests {
         hardware_domain: true,
         forced: true,
         osxsave: false,
+        xcr0: 1,
     };
     const KERNEL: View = View {
         kernel: true,
@@ -581,7 +606,7 @@ mod tests {
             (0x8000_0022, 0, Leaf::EMPTY),
         ] {
             assert_eq!(
-                policy.answer(leaf, subleaf, &USER, qemu64),
+                policy.answer(leaf, subleaf, &USER),
                 expected,
                 "leaf {leaf:#x}.{subleaf}"
             );
@@ -591,7 +616,7 @@ mod tests {
     #[test]
     fn the_hardware_domains_kernel_sees_mtrr_and_nobody_else_does() {
         let policy = Policy::new(HOST, qemu64);
-        let d = |view: &View| policy.answer(1, 0, view, qemu64).d & MTRR;
+        let d = |view: &View| policy.answer(1, 0, view).d & MTRR;
         assert_eq!(d(&KERNEL), MTRR);
         assert_eq!(d(&USER), 0);
         assert_eq!(
@@ -632,67 +657,47 @@ mod tests {
                 hardware_domain: false,
                 ..KERNEL
             },
-            everything,
         );
         // VMX, MONITOR, SMX, PCID, x2APIC, TSC deadline
         assert_eq!(one.c & bits([3, 5, 6, 17, 21, 24]), 0);
         // VME, PSE, MTRR, PGE, PSE36, DS, TM
         assert_eq!(one.d & bits([1, 3, 12, 13, 17, 21, 29, 31]), 0);
-        let seven = policy.answer(7, 0, &KERNEL, everything);
+        let seven = policy.answer(7, 0, &KERNEL);
         // SMEP, INVPCID, MPX, SMAP, PT; UMIP, PKU, OSPKE, LA57; IBRS, STIBP, SSBD
         assert_eq!(seven.b & bits([7, 10, 14, 20, 25]), 0);
         assert_eq!(seven.c & bits([2, 3, 4, 7, 16]), 0);
         assert_eq!(seven.d & bits([26, 27, 28, 31]), 0);
         // SVM, extended APIC
-        assert_eq!(
-            policy.answer(0x8000_0001, 0, &KERNEL, everything).c & bits([2, 3]),
-            0
-        );
+        assert_eq!(policy.answer(0x8000_0001, 0, &KERNEL).c & bits([2, 3]), 0);
         // 1 GiB pages
-        assert_eq!(
-            policy.answer(0x8000_0001, 0, &KERNEL, everything).d & bits([26]),
-            0
-        );
-        assert_eq!(
-            policy.answer(0x8000_0009, 0, &KERNEL, everything),
-            Leaf::EMPTY
-        );
-        assert_eq!(policy.answer(0x1f, 0, &KERNEL, everything), Leaf::EMPTY);
-        assert_eq!(policy.answer(7, 3, &KERNEL, everything), Leaf::EMPTY);
-        assert_eq!(
-            policy.answer(0xd, u32::MAX, &KERNEL, everything),
-            Leaf::EMPTY
-        );
+        assert_eq!(policy.answer(0x8000_0001, 0, &KERNEL).d & bits([26]), 0);
+        assert_eq!(policy.answer(0x8000_0009, 0, &KERNEL), Leaf::EMPTY);
+        assert_eq!(policy.answer(0x1f, 0, &KERNEL), Leaf::EMPTY);
+        assert_eq!(policy.answer(7, 3, &KERNEL), Leaf::EMPTY);
+        assert_eq!(policy.answer(0xd, u32::MAX, &KERNEL), Leaf::EMPTY);
     }
 
     #[test]
     fn without_xsave_everything_that_needs_it_goes() {
         let policy = Policy::new(HOST, everything);
-        let one = policy.answer(1, 0, &KERNEL, everything);
+        let one = policy.answer(1, 0, &KERNEL);
         assert_eq!(one.c & (XSAVE | OSXSAVE | AVX | bits([12, 29])), 0);
-        assert_eq!(
-            policy.answer(7, 0, &KERNEL, everything).b & bits([0, 5, 16, 30, 31]),
-            0
-        );
+        assert_eq!(policy.answer(7, 0, &KERNEL).b & bits([0, 5, 16, 30, 31]), 0);
         assert_eq!(policy.xcr0(), 0);
-        assert_eq!(policy.answer(0xd, 0, &KERNEL, everything), Leaf::EMPTY);
+        assert_eq!(policy.answer(0xd, 0, &KERNEL), Leaf::EMPTY);
     }
 
     #[test]
     fn xsave_sizes_follow_the_features() {
         let policy = Policy::new(Host { xcr0: 7, ..HOST }, everything);
         assert_eq!(policy.xcr0(), 7);
-        let native = |leaf, subleaf| match (leaf, subleaf) {
-            (0xd, 0) => Leaf::new(0, 576, 0, 0),
-            other => everything(other.0, other.1),
-        };
-        assert_eq!(
-            policy.answer(0xd, 0, &KERNEL, native),
-            Leaf::new(7, 576, 832, 0)
-        );
-        assert_eq!(policy.answer(0xd, 2, &KERNEL, native).a, 256);
-        assert_eq!(policy.answer(1, 0, &KERNEL, native).c & OSXSAVE, OSXSAVE);
-        assert_eq!(policy.answer(1, 0, &USER, native).c & OSXSAVE, 0);
-        assert_eq!(policy.answer(7, 0, &KERNEL, native).b & 1 << 16, 0);
+        assert_eq!(policy.answer(0xd, 0, &KERNEL), Leaf::new(7, 576, 832, 0));
+        let enabled = View { xcr0: 7, ..KERNEL };
+        assert_eq!(policy.answer(0xd, 0, &enabled).b, 832);
+        assert_eq!(policy.answer(0xd, 1, &enabled).b, 832);
+        assert_eq!(policy.answer(0xd, 2, &KERNEL).a, 256);
+        assert_eq!(policy.answer(1, 0, &KERNEL).c & OSXSAVE, OSXSAVE);
+        assert_eq!(policy.answer(1, 0, &USER).c & OSXSAVE, 0);
+        assert_eq!(policy.answer(7, 0, &KERNEL).b & 1 << 16, 0);
     }
 }

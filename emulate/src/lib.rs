@@ -11,6 +11,7 @@ pub mod cpuid;
 pub mod flags;
 pub mod modrm;
 pub mod msi;
+pub mod msr;
 pub mod ports;
 pub mod privileged;
 pub mod registers;
