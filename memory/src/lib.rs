@@ -34,6 +34,7 @@ mod refusal;
 mod allocator;
 mod descriptor;
 mod emulate;
+mod l1;
 mod m2p;
 mod mmu_update;
 mod mmuext;

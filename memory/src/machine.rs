@@ -30,5 +30,13 @@ pub trait MachineMemory: Sync {
     /// Flushes, globals and paging-structure caches included, the TLB of every CPU in the bit mask `cpus` that was
     /// not wholly flushed since the clock read `since`. Returns when it is done, on remote CPUs too.
     /// A CPU of which that isn't certain (clock wrapped) must be flushed.
+    ///
+    /// Called with a page-table lock held, so CPUs that wait for one must serve flush requests: see
+    /// [`MachineMemory::relax`].
     fn flush_tlb(&self, cpus: u64, since: u32);
+    /// One turn of waiting for a page-table lock that another CPU holds. That CPU may be waiting for a flush by this
+    /// one, so requests must be served here if interrupts are off.
+    fn relax(&self) {
+        core::hint::spin_loop();
+    }
 }

@@ -117,21 +117,6 @@ impl Frame {
         }
     }
 
-    /// Takes one more general reference of a frame that the caller already holds. `false` if saturated.
-    #[inline]
-    pub(crate) fn get_again(&self) -> bool {
-        let mut word = self.owner_word();
-        loop {
-            let Some(more) = word.one_more_held() else {
-                return false;
-            };
-            match self.exchange_owner(word, more) {
-                Ok(()) => return true,
-                Err(now) => word = now,
-            }
-        }
-    }
-
     /// Gives a general reference back. Returns the state before when that was the last one: the caller must free it.
     #[inline]
     pub(crate) fn put(&self) -> Option<OwnerWord> {

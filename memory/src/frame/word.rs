@@ -8,7 +8,7 @@
 //! | 32..=47 | owner |
 //! | 48 | allocated: one reference stands for the owner's allocation |
 //! | 49 | special: shared by the hypervisor with its owner (shared info, grant frames, ...) |
-//! | 50 | free: on the free list; bits 51..=55 its block's order if bit 56 (head) is set |
+//! | 50 | free: on the free list; if it heads a block (56), its order is in 51..=55, and if CPUs may know it (57), the TLB clock since when in 0..=31 |
 //! | 63 | RAM: clear for holes and I/O, whose word is all zero |
 //!
 //! # Type word
@@ -106,6 +106,7 @@ const SPECIAL: u64 = 1 << 49;
 const FREE: u64 = 1 << 50;
 const ORDER_SHIFT: u32 = 51;
 const HEAD: u64 = 1 << 56;
+const STALE: u64 = 1 << 57;
 const RAM: u64 = 1 << 63;
 const COUNT: u64 = 0xffff_ffff;
 /// Bits that say whose frame this is: equal for every frame of one owner.
@@ -117,9 +118,22 @@ impl OwnerWord {
     /// A frame in the middle of a free block.
     pub(crate) const FREE_BODY: Self = Self(RAM | FREE);
 
-    /// The head of a free block of 2^`order` frames.
-    pub(crate) const fn free_head(order: u8) -> Self {
-        Self(RAM | FREE | HEAD | ((order as u64 & 31) << ORDER_SHIFT))
+    /// The head of a free block of 2^`order` frames, which CPUs may know since TLB clock `stale_since`.
+    pub(crate) const fn free_head(order: u8, stale_since: Option<u32>) -> Self {
+        let stale = match stale_since {
+            Some(clock) => STALE | clock as u64,
+            None => 0,
+        };
+        Self(RAM | FREE | HEAD | ((order as u64 & 31) << ORDER_SHIFT) | stale)
+    }
+
+    /// The TLB clock since which CPUs may know this free block.
+    pub(crate) const fn stale_since(self) -> Option<u32> {
+        if self.0 & STALE != 0 {
+            Some((self.0 & COUNT) as u32)
+        } else {
+            None
+        }
     }
 
     /// A frame given to `owner`: allocated, and held by nothing but that.
@@ -175,16 +189,6 @@ impl OwnerWord {
         }
     }
 
-    /// With one more reference, for one who holds one already: may take the last step.
-    #[inline]
-    pub(crate) const fn one_more_held(self) -> Option<Self> {
-        if self.0 & COUNT == COUNT {
-            None
-        } else {
-            Some(Self(self.0 + 1))
-        }
-    }
-
     /// Without the allocation and its reference; `None` if it isn't allocated.
     pub(crate) const fn deallocated(self) -> Option<Self> {
         if self.0 & ALLOCATED == 0 {
@@ -225,6 +229,8 @@ const fn type_bits(t: FrameType) -> u64 {
 impl TypeWord {
     /// Never used.
     pub(crate) const NONE: Self = Self(0);
+    /// The cursor of a table that the holder of the page-table lock is working on right now.
+    pub(crate) const BUSY: usize = 0x3ff;
 
     /// In use once as `t`, which needs no validation.
     pub(crate) const fn live_once(t: FrameType) -> Self {

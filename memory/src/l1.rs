@@ -1,0 +1,170 @@
+//! L1 entries: what they may map, and the references they hold.
+//!
+//! A present L1 entry holds one general reference on a RAM frame, and one writable type reference if it has RW.
+//! I/O frames (frames that are no RAM) hold nothing; permission is checked instead.
+//! Keeps true: invariants I2, I27 to I30.
+
+use crate::domain::{Actors, DomainMemory};
+use crate::engine::Engine;
+use crate::frame::{FrameType, Level};
+use crate::machine::MachineMemory;
+use crate::mmu_update::UpdateKind;
+use crate::pte;
+use crate::refusal::{Refusal, Rule};
+use core::sync::atomic::Ordering;
+use xenocryst_abi::{DomId, Maddr, Mfn};
+
+impl<M: MachineMemory> Engine<'_, M> {
+    /// Changes the L1 entry at `at`, in a validated L1 table whose owner's page-table lock is held.
+    #[inline]
+    pub(crate) fn update_l1(
+        &self,
+        actors: &Actors<'_>,
+        at: Maddr,
+        val: u64,
+        kind: UpdateKind,
+    ) -> Result<(), Refusal> {
+        let old = self.machine.read_u64(at);
+        let new = if val & pte::PRESENT != 0 {
+            let adjusted = self.check_l1_flags(actors.tables, val)?;
+            if (old ^ adjusted) & !pte::FAST_PATH == 0 {
+                self.write_entry(at, old, adjusted, kind);
+                return Ok(());
+            }
+            self.get_l1_target(actors, adjusted)?
+        } else {
+            self.check_not_present(actors.tables, val, Level::L1)?;
+            val
+        };
+        let old = self.write_entry(at, old, new, kind);
+        if old & pte::PRESENT != 0 {
+            self.put_l1_entry(old);
+        }
+        Ok(())
+    }
+
+    /// Checks and takes the references of a present L1 entry. Returns the entry as it must be written.
+    #[inline]
+    pub(crate) fn get_l1_entry(&self, actors: &Actors<'_>, entry: u64) -> Result<u64, Refusal> {
+        let adjusted = self.check_l1_flags(actors.tables, entry)?;
+        self.get_l1_target(actors, adjusted)
+    }
+
+    #[inline]
+    fn check_l1_flags(&self, tables: &DomainMemory, entry: u64) -> Result<u64, Refusal> {
+        if pte::illegal_l1(entry, false) != 0
+            && pte::illegal_l1(entry, tables.cache_control.load(Ordering::Relaxed)) != 0
+        {
+            return Err(Rule::IllegalFlags.refuse().value(entry));
+        }
+        Ok(pte::adjusted_l1(entry))
+    }
+
+    /// Takes the references of an adjusted entry; may change its memory type and RW bit (I/O frames).
+    #[inline]
+    fn get_l1_target(&self, actors: &Actors<'_>, entry: u64) -> Result<u64, Refusal> {
+        let mfn = pte::target(entry);
+        let Some(frame) = self.frame(mfn) else {
+            return self.check_io_entry(actors, entry, mfn);
+        };
+        if !frame.get(actors.pages.id()) {
+            if !frame.owner_word().is_ram() {
+                return self.check_io_entry(actors, entry, mfn);
+            }
+            return Err(self
+                .refuse_owner(Rule::L1TargetOwner, mfn, actors.pages)
+                .value(entry));
+        }
+        if entry & pte::RW != 0 && !self.get_writable_type(actors.pages, frame) {
+            let refusal = self
+                .refuse_frame(Rule::L1TargetNotWritable, mfn)
+                .wanted_type(FrameType::Writable);
+            self.put_general(mfn, frame);
+            return Err(refusal.value(entry));
+        }
+        if entry & pte::CACHE_BITS != 0 && frame.owner_word().is_special() {
+            if entry & pte::RW != 0 {
+                self.put_writable_type(frame);
+            }
+            let refusal = self.refuse_frame(Rule::SpecialCaching, mfn);
+            self.put_general(mfn, frame);
+            return Err(refusal.value(entry));
+        }
+        Ok(entry)
+    }
+
+    /// Gives back what a present L1 entry holds.
+    #[inline]
+    pub(crate) fn put_l1_entry(&self, entry: u64) {
+        let mfn = pte::target(entry);
+        let Some(frame) = self.frame(mfn) else { return };
+        if !frame.owner_word().is_ram() {
+            return;
+        }
+        if entry & pte::RW != 0 {
+            self.put_writable_type(frame);
+        }
+        self.put_general(mfn, frame);
+    }
+
+    /// Checks a present L1 entry that names a frame which is no RAM, and forces its memory type and access.
+    #[cold]
+    fn check_io_entry(&self, actors: &Actors<'_>, entry: u64, mfn: Mfn) -> Result<u64, Refusal> {
+        let pages = if actors.pages.id() == DomId::IO {
+            actors.caller
+        } else {
+            actors.pages
+        };
+        let refuse = |rule: Rule| self.refuse_frame(rule, mfn).value(entry);
+        if entry & pte::ADDRESS == pte::ADDRESS {
+            return Err(refuse(Rule::IoInvalidFrame));
+        }
+        if mfn.raw() >> self.config.physical_bits.saturating_sub(12).min(52) != 0 {
+            return Err(refuse(Rule::AddressTooWide));
+        }
+        let pages_may = pages.may_access_io(mfn);
+        let tables_may = pages.id() == actors.tables.id() || actors.tables.may_access_io(mfn);
+        if !pages_may || !tables_may {
+            return Err(refuse(Rule::IoNotPermitted).wanted_owner(pages.id()));
+        }
+        let read_only = if actors.tables.io.lock().is_read_only(mfn) {
+            pte::RW
+        } else {
+            0
+        };
+        Ok((entry ^ pte::io_cache_flip(entry)) & !read_only)
+    }
+
+    /// Writes an entry, keeping Accessed and Dirty bits if asked. Returns the entry that was there.
+    ///
+    /// The CPU may set those two bits at any time; nothing else can change under the page-table lock.
+    #[inline]
+    pub(crate) fn write_entry(&self, at: Maddr, old: u64, new: u64, kind: UpdateKind) -> u64 {
+        match kind {
+            UpdateKind::Normal => {
+                self.machine.write_u64(at, new);
+                old
+            }
+            UpdateKind::PreserveAccessedDirty => self.write_entry_preserving(at, old, new),
+        }
+    }
+
+    fn write_entry_preserving(&self, at: Maddr, mut old: u64, new: u64) -> u64 {
+        loop {
+            match self.machine.compare_exchange_u64(
+                at,
+                old,
+                new | old & (pte::ACCESSED | pte::DIRTY),
+            ) {
+                Ok(_) => return old,
+                Err(found) => {
+                    assert!(
+                        (found ^ old) & !(pte::ACCESSED | pte::DIRTY) == 0,
+                        "accounting error: a page-table entry changed under its lock"
+                    );
+                    old = found;
+                }
+            }
+        }
+    }
+}
