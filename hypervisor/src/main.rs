@@ -5,18 +5,25 @@
 #![no_std]
 #![no_main]
 
+extern crate alloc;
+
 mod arch;
 mod boot;
 mod console;
+mod cpuid;
+mod domain;
+mod emulate;
+mod events;
+mod hypercall;
+mod irq;
+mod mm;
+mod options;
 mod panic;
+mod percpu;
+mod sched;
+mod start;
+mod sync;
+mod time;
+mod traps;
 
-/// The first Rust code: called by `boot::entry` on the boot CPU with the loader's magic number and the physical address
-/// of its information.
-extern "C" fn kmain(magic: u32, info: u32) -> ! {
-    console::init_early();
-    console::banner();
-    let _ = (magic, info);
-    loop {
-        arch::halt();
-    }
-}
+use start::{kmain, run_cpu};

@@ -6,8 +6,7 @@
 
 use core::arch::global_asm;
 
-use super::{BOOT_STACK_TOP_GAP, VIRTUAL_BASE};
-use super::STACK_SIZE;
+use super::{CPU_INFO_SIZE, STACK_SIZE, VIRTUAL_BASE};
 
 /// Page present, writable, 2 MiB page: the flags of the early mappings.
 const EARLY_LARGE: u32 = 0x83;
@@ -116,7 +115,7 @@ boot_entry:
     mov [offset boot_l4 - {base} + {image_l4} * 8], eax
 
     mov eax, cr4
-    or eax, 1 << 5                          // PAE
+    or eax, (1 << 5) | (1 << 9) | (1 << 10) // PAE, FXSAVE, SIMD exceptions
     mov cr4, eax
     mov eax, offset boot_l4 - {base}
     mov cr3, eax
@@ -124,7 +123,7 @@ boot_entry:
     rdmsr
     or eax, (1 << 8) | (1 << 11)            // long mode, no-execute
     wrmsr
-    mov eax, 0x80010011                     // paging, write protect, extension type, protection
+    mov eax, 0x80010033                     // paging, write protect, numeric errors, no emulation, protection
     mov cr0, eax
     lgdt [offset boot_gdt_pointer - {base}]
     .byte 0xea                              // far jump to 64-bit code
@@ -195,6 +194,6 @@ boot_l2:
     image_l4 = const (VIRTUAL_BASE >> 39) & 511,
     image_l3 = const (VIRTUAL_BASE >> 30) & 511,
     stack_size = const STACK_SIZE,
-    stack_gap = const BOOT_STACK_TOP_GAP,
+    stack_gap = const CPU_INFO_SIZE,
     kmain = sym crate::kmain,
 );

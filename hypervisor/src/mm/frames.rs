@@ -1,0 +1,47 @@
+//! Frames for the hypervisor itself: from the firmware's free ranges at first, from the engine's allocator once that has
+//! taken over what is left.
+//!
+//! Keeps true: a frame is handed out once. What [`hand_over`] returned is no longer given out here.
+//! Neighbours: `tables`, `heap`, `per_domain` (users), `machine` (the engine).
+
+use spin::Mutex;
+use xenocryst_abi::{Maddr, Mfn, PAGE_SIZE};
+use xenocryst_boot::regions::{Regions, Side};
+
+/// While the identity mapping is all there is, memory above this cannot be reached.
+const IDENTITY_LIMIT: u64 = 1 << 32;
+
+static FREE: Mutex<Option<Regions>> = Mutex::new(None);
+
+/// Sets what is free.
+pub(super) fn init(free: Regions) {
+    *FREE.lock() = Some(free);
+}
+
+/// Takes `bytes` bytes at a multiple of `align` out of the firmware's ranges, below `limit` if that matters. `None` when
+/// there is no such run, or when the ranges were handed over.
+pub(super) fn take_early(bytes: u64, align: u64, limit: u64, side: Side) -> Option<Maddr> {
+    FREE.lock().as_mut()?.take(bytes, align, limit, side).map(Maddr::new)
+}
+
+/// Ends the early phase: all that is still free goes to the caller.
+pub(super) fn hand_over() -> Option<Regions> {
+    FREE.lock().take()
+}
+
+/// One frame for the hypervisor's own use. Its content is arbitrary.
+pub fn alloc_page() -> Option<Mfn> {
+    if FREE.lock().is_some() {
+        return take_early(PAGE_SIZE, PAGE_SIZE, IDENTITY_LIMIT, Side::High).map(Maddr::mfn);
+    }
+    super::machine::alloc_hypervisor_frames(0)
+}
+
+/// `2^order` contiguous frames for the hypervisor's own use, aligned to their size. Their content is arbitrary.
+pub fn alloc_run(order: u32) -> Option<Mfn> {
+    let bytes = PAGE_SIZE << order;
+    if FREE.lock().is_some() {
+        return take_early(bytes, bytes, u64::MAX, Side::High).map(Maddr::mfn);
+    }
+    super::machine::alloc_hypervisor_frames(order)
+}

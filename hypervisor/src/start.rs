@@ -1,0 +1,83 @@
+//! Start of day: the order in which the hypervisor's parts come up on the boot CPU.
+//!
+//! Keeps true: each step uses only what the steps before it have set up. Up to [`boot_cpu`] the boot stack is used, from
+//! there on the boot CPU's own stack block.
+//! Neighbours: everything.
+
+use core::arch::asm;
+
+use xenocryst_boot::cmdline::Options;
+
+use crate::arch::{self, apic, calibrate, clock, control, cpu, gdt, pic, rtc, smp};
+use crate::console::{self, say};
+use crate::mm::early::EarlyMemory;
+use crate::{boot, mm, options};
+
+/// The first Rust code: called by `boot::entry` on the boot CPU with the loader's magic number and the physical address
+/// of its information.
+pub extern "C" fn kmain(magic: u32, at: u32) -> ! {
+    console::init_early();
+    console::banner();
+    init_memory(magic, at);
+    let info = boot::keep(magic, at);
+    options::init(info.options());
+    announce();
+    init_board();
+    let stack = gdt::make_block(0, apic::own_id());
+    // SAFETY: the block is new; nothing on the boot stack is needed again. The call's return address keeps the stack aligned
+    // as a call does.
+    unsafe {
+        asm!("mov rsp, {stack}", "xor ebp, ebp", "call {next}", "ud2",
+             stack = in(reg) stack, next = sym boot_cpu, options(noreturn));
+    }
+}
+
+/// Finds RAM, and leaves the loader's page tables behind.
+fn init_memory(magic: u32, at: u32) {
+    // SAFETY: the first page tables map the first 4 GiB at address 0 until `mm::init` switches to its own, after which neither
+    // `memory` nor what was borrowed from it is used.
+    let memory = unsafe { EarlyMemory::new() };
+    let info = boot::parse(&memory, magic, at).expect("not started by a Multiboot loader that says where memory is");
+    let limit = Options::parse(info.options()).mem.unwrap_or(u64::MAX);
+    mm::init(&info, &memory.read(), limit);
+}
+
+/// Says what was found.
+fn announce() {
+    let info = boot::info();
+    say!("Bootloader: {}", if info.loader.is_empty() { "unknown" } else { info.loader });
+    say!("Command line: {}", options::command_line());
+    if info.left_out != 0 {
+        say!("{} items of the boot loader's information make no sense and are left out", info.left_out);
+    }
+    for entry in info.memory.entries() {
+        say!("  {:016x} - {:016x} {:?}", entry.start, entry.end, entry.kind);
+    }
+    let ram = mm::ram();
+    say!("System RAM: {} MiB ({} kB)", ram.total() >> 20, ram.total() >> 10);
+    say!("{} kB free after the frame table and the M2P", mm::engine().free_frame_count() * 4);
+}
+
+/// Finds the board's devices and starts time.
+fn init_board() {
+    cpu::init_registers();
+    pic::disable();
+    apic::init();
+    calibrate::run(calibrate::Sources::default());
+    rtc::init();
+}
+
+/// The boot CPU on its own stack: everything that needs one.
+extern "C" fn boot_cpu() -> ! {
+    // SAFETY: runs on the block made for CPU 0, with interrupts off.
+    unsafe { gdt::load_tables(0) };
+    smp::start_others(core::iter::empty(), u32::MAX);
+    run_cpu()
+}
+
+/// Where every CPU ends up once it is set up: running guests.
+pub fn run_cpu() -> ! {
+    loop {
+        arch::halt();
+    }
+}
