@@ -4,7 +4,7 @@ use crate::address::Vaddr;
 use crate::domid::DomId;
 use crate::macros::{numbers, wire};
 
-/// Interface version every [`Mc`] must carry.
+/// Interface version every [`McHeader`] must carry.
 pub const INTERFACE_VERSION: u32 = 0x01ec_c003;
 
 /// Sub-calls.
@@ -44,7 +44,7 @@ numbers! { u32;
 }
 
 wire! {
-    /// What every [`Mc`] begins with; one of the structures below follows.
+    /// What every call begins with (`struct xen_mc`); one of the structures below follows.
     McHeader {
         /// [`op`].
         cmd: u32,

@@ -89,8 +89,8 @@ numbers! { u64;
     HYPFS_OP = 42, "__HYPERVISOR_hypfs_op";
     /// x86: machine checks.
     MCA = 48, "__HYPERVISOR_mca";
-    /// x86: paging control.
-    PAGING_DOMCTL_CONT = 49, "__HYPERVISOR_arch_1";
+    /// Arch slot 1.
+    ARCH_1 = 49, "__HYPERVISOR_arch_1";
     /// Arch slot 2.
     ARCH_2 = 50, "__HYPERVISOR_arch_2";
     /// Arch slot 3.

@@ -180,7 +180,7 @@ wire! {
         index: u32,
         /// The union, by its bytes: see [`DiskInfo`], [`DiskMbrSignature`], [`VbeddcInfo`]; for the keyboard its
         /// first byte.
-        data: [u64; 5],
+        data: [u64; 4],
     }
     /// Part of [`FirmwareInfo`]: BIOS disk parameters.
     DiskInfo {
