@@ -37,6 +37,15 @@ impl<K: Copy + PartialEq> DeadlineQueue<K> {
         }
     }
 
+    /// Makes room for `keys` keys, so that [`DeadlineQueue::set`] cannot fail for them.
+    ///
+    /// # Errors
+    /// [`NoMemory`] if there is none.
+    pub fn reserve(&mut self, keys: usize) -> Result<(), NoMemory> {
+        let more = keys.saturating_sub(self.entries.len());
+        self.entries.try_reserve(more).map_err(|_| NoMemory)
+    }
+
     /// The earliest deadline, [`NEVER`] if there is none.
     #[inline]
     pub fn earliest(&self) -> Deadline {

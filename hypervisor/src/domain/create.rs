@@ -58,11 +58,13 @@ pub fn domain(plan: Plan) -> Result<&'static Domain, NoMemory> {
         events: crate::events::EventChannels::new(),
         pirqs: crate::irq::DomainPirqs::new(),
         shutdown: AtomicU32::new(0),
+        shutdown_code: AtomicU32::new(0),
         dying: AtomicBool::new(false),
         time_offset_ns: AtomicU64::new(0),
         pci_cf8: AtomicU32::new(0),
     }));
     engine().share_with(&domain.memory, shared, true);
+    crate::time::show_wall_clock(domain);
     Ok(domain)
 }
 
@@ -85,6 +87,7 @@ pub fn vcpu(domain: &'static Domain, id: u32) -> Result<&'static Vcpu, NoMemory>
     unsafe { fpu::initialise(fpu_area) };
     let vcpu: &'static Vcpu = Box::leak(Box::new(new_vcpu(domain, id, VcpuInfo::new(info), fpu_area)));
     vcpu.info.upcall_mask().store(1, core::sync::atomic::Ordering::Relaxed);
+    crate::sched::register(vcpu).map_err(|_| NoMemory)?;
     Ok(slot.call_once(|| vcpu))
 }
 

@@ -23,6 +23,8 @@ use crate::mm::per_domain::PerDomain;
 pub use shared::{ARCH as ARCH_SHARED_INFO, SharedInfo, VCPU_INFO_SIZE, VcpuInfo};
 pub use vcpu::{Callback, Roots, TrapEntry, Vcpu};
 
+/// Bit of [`Vcpu::pending_special`]: a non-maskable interrupt.
+pub const SPECIAL_NMI: u32 = 1 << 0;
 /// The most vCPUs one domain can have.
 pub const MAX_VCPUS: usize = 64;
 
@@ -50,6 +52,8 @@ pub struct Domain {
     pub pirqs: crate::irq::DomainPirqs,
     /// Why it stopped: `SHUTDOWN_*` plus one, 0 while it runs.
     pub shutdown: AtomicU32,
+    /// The reason it gave for stopping, in the same form; 0 for none yet.
+    pub shutdown_code: AtomicU32,
     /// Set once it is being taken down.
     pub dying: AtomicBool,
     /// Nanoseconds between system time 0 and the guest's time 0.
@@ -97,6 +101,12 @@ pub fn find(id: DomId) -> Option<&'static Domain> {
         return DOM0.get().copied();
     }
     DOMAINS.lock().iter().flatten().find(|domain| domain.id == id).copied()
+}
+
+/// Calls `each` with every domain that is published.
+pub fn for_each(each: impl Fn(&'static Domain)) {
+    let domains = *DOMAINS.lock();
+    domains.into_iter().flatten().for_each(each);
 }
 
 /// The control domain, once it is built.

@@ -1,0 +1,133 @@
+//! Bringing vCPUs up and down, and stopping them for a while.
+
+use core::sync::atomic::Ordering;
+
+use xenocryst_abi::hypercall::errno::{EBUSY, EINVAL, Errno};
+use xenocryst_abi::sched::shutdown::POWEROFF;
+
+use super::{flag, queues};
+use crate::domain::Vcpu;
+use crate::percpu::work;
+
+/// There is no memory for it.
+#[derive(Debug)]
+pub struct NoMemory;
+
+/// vCPUs made so far, all domains together.
+static MADE: core::sync::atomic::AtomicUsize = core::sync::atomic::AtomicUsize::new(0);
+
+/// Announces a new vCPU: finds it a home among the CPUs, so that a domain's vCPUs are spread, and makes room for it in the
+/// queues.
+///
+/// # Errors
+/// [`NoMemory`].
+pub fn register(vcpu: &'static Vcpu) -> Result<(), NoMemory> {
+    let made = MADE.fetch_add(1, Ordering::Relaxed) + 1;
+    if !queues::reserve(made) || !crate::time::reserve(made) {
+        return Err(NoMemory);
+    }
+    vcpu.processor.store(home(vcpu), Ordering::SeqCst);
+    Ok(())
+}
+
+/// The CPU on which `vcpu` starts: its number, plus its domain's so that small domains do not all share one, counted round
+/// the CPUs that are up.
+fn home(vcpu: &Vcpu) -> u32 {
+    let online = queues::online_cpus();
+    let wanted = (vcpu.id + u32::from(vcpu.domain.id.0)) % online.count_ones().max(1);
+    let mut left = online;
+    for _ in 0..wanted {
+        left &= left.wrapping_sub(1);
+    }
+    if left == 0 { 0 } else { left.trailing_zeros() }
+}
+
+/// Whether `vcpu` is up.
+#[inline]
+pub fn is_up(vcpu: &Vcpu) -> bool {
+    vcpu.run.flags.load(Ordering::Relaxed) & flag::DOWN == 0
+}
+
+/// `VCPUOP_up`: `vcpu` runs from now on.
+///
+/// # Errors
+/// `EINVAL` if it was never given a state to start from.
+pub fn up(vcpu: &'static Vcpu) -> Result<(), Errno> {
+    if vcpu.kernel_cr3.get() == 0 {
+        return Err(EINVAL);
+    }
+    if vcpu.run.flags.load(Ordering::SeqCst) & flag::DOWN != 0 && !vcpu.loaded.load(Ordering::Acquire) {
+        queues::move_home(vcpu, home(vcpu));
+    }
+    if vcpu.run.flags.fetch_and(!flag::DOWN, Ordering::SeqCst) & flag::DOWN != 0 {
+        queues::wake(vcpu);
+    }
+    Ok(())
+}
+
+/// `VCPUOP_down`: `vcpu` runs no more until it is brought up. If it is the last of its domain, that is a power-off.
+pub fn down(vcpu: &'static Vcpu) {
+    let others = vcpu.domain.each_vcpu().any(|other| !core::ptr::eq(other, vcpu) && is_up(other));
+    if !others {
+        super::shutdown(vcpu.domain, POWEROFF);
+        return;
+    }
+    if vcpu.run.flags.fetch_or(flag::DOWN, Ordering::SeqCst) & flag::DOWN == 0 {
+        stop_if_running(vcpu);
+    }
+}
+
+/// Keeps `vcpu` from running until [`unpause`] was called as often. It may still run for a moment: see
+/// [`wait_until_stopped`].
+pub fn pause(vcpu: &'static Vcpu) {
+    vcpu.run.pauses.fetch_add(1, Ordering::SeqCst);
+    stop_if_running(vcpu);
+}
+
+/// Undoes one [`pause`].
+pub fn unpause(vcpu: &'static Vcpu) {
+    let before = vcpu.run.pauses.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |count| count.checked_sub(1));
+    if before == Ok(1) {
+        queues::wake(vcpu);
+    }
+}
+
+/// Waits until no CPU runs `vcpu`, which something keeps from running and which is not the caller. Its registers may
+/// still be loaded on an idle CPU.
+pub fn wait_until_stopped(vcpu: &Vcpu) {
+    while vcpu.run.running.load(Ordering::SeqCst) {
+        crate::arch::tlb::serve();
+        core::hint::spin_loop();
+    }
+}
+
+/// Makes the CPU that runs `vcpu` choose again.
+pub fn stop_if_running(vcpu: &'static Vcpu) {
+    if vcpu.run.running.load(Ordering::SeqCst) {
+        queues::tell(vcpu.processor.load(Ordering::SeqCst), work::SCHEDULE);
+    }
+}
+
+/// `SCHEDOP_pin_override` for the calling vCPU: it stays on `cpu` from now on; `None` undoes that.
+///
+/// # Errors
+/// `EINVAL` if `cpu` is not up, or nothing was pinned; `EBUSY` if the vCPU is pinned already, or runs on another CPU, which
+/// it cannot leave while its registers are there.
+pub fn pin(vcpu: &Vcpu, cpu: Option<u32>) -> Result<(), Errno> {
+    let Some(cpu) = cpu else {
+        let was = vcpu.run.pinned.swap(false, Ordering::Relaxed);
+        return if was { Ok(()) } else { Err(EINVAL) };
+    };
+    if cpu >= u64::BITS || queues::online_cpus() & 1 << cpu == 0 {
+        return Err(EINVAL);
+    }
+    if vcpu.processor.load(Ordering::Relaxed) != cpu || vcpu.run.pinned.swap(true, Ordering::Relaxed) {
+        return Err(EBUSY);
+    }
+    Ok(())
+}
+
+/// Whether the guest has pinned `vcpu` to its CPU.
+pub fn is_pinned(vcpu: &Vcpu) -> bool {
+    vcpu.run.pinned.load(Ordering::Relaxed)
+}

@@ -1,0 +1,126 @@
+//! The scheduler: which vCPU runs on which physical CPU, and how one waits and is woken.
+//!
+//! Keeps true: a vCPU is in at most one CPU's queue, or runs on one CPU, never both; a vCPU whose registers are loaded on
+//! a CPU is only ever run by that CPU; whoever makes a vCPU runnable sees to it that its CPU looks at its queue. Waiting
+//! cannot miss an event: the waiter first says that it waits and then looks, the waker first makes the event visible and
+//! then looks for waiters, both with full barriers.
+//! Queue locks are taken last, one at a time, and nothing is called while one is held.
+//! Neighbours: `xenocryst_vcpu::run_queue` (the order), `traps::exit` (asks for a choice), `events` (wakes), `time`
+//! (slices), `hypercall::sched_op`, `hypercall::vcpu_op`.
+
+mod lifecycle;
+mod queues;
+mod runstate;
+mod shutdown;
+
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+
+use spin::Mutex;
+use xenocryst_vcpu::runstate::Account;
+
+use crate::arch::apic;
+use crate::domain::Vcpu;
+use crate::percpu::{this_cpu, work};
+
+pub use lifecycle::{down, is_pinned, is_up, pause, pin, register, unpause, up, wait_until_stopped};
+pub use queues::{choose, cpu_online, online_cpus, yield_now};
+pub use runstate::{current_runstate, publish, register_area, with_kernel_tables};
+pub use shutdown::{domain_stopped, record_reason, shutdown};
+
+/// Bits of [`RunState::flags`]: any of them keeps the vCPU from running.
+mod flag {
+    /// It waits for an event.
+    pub const BLOCKED: u32 = 1 << 0;
+    /// It was never brought up, or went down.
+    pub const DOWN: u32 = 1 << 1;
+}
+
+/// What the scheduler keeps of one vCPU.
+pub struct RunState {
+    flags: AtomicU32,
+    /// How many callers want it stopped.
+    pauses: AtomicU32,
+    /// A CPU has chosen it. Changed under that CPU's queue lock.
+    running: AtomicBool,
+    /// It may not be taken over by another CPU.
+    pinned: AtomicBool,
+    account: Mutex<Account>,
+    /// Where the guest wants a copy of the account, as a linear address; 0 for nowhere.
+    area: AtomicU64,
+}
+
+impl RunState {
+    /// Down, and in no queue.
+    pub const fn new() -> Self {
+        Self {
+            flags: AtomicU32::new(flag::DOWN),
+            pauses: AtomicU32::new(0),
+            running: AtomicBool::new(false),
+            pinned: AtomicBool::new(false),
+            account: Mutex::new(Account::new(0)),
+            area: AtomicU64::new(0),
+        }
+    }
+}
+
+/// Whether nothing keeps `vcpu` from running.
+fn may_run(vcpu: &Vcpu) -> bool {
+    let run = &vcpu.run;
+    run.flags.load(Ordering::SeqCst) == 0 && run.pauses.load(Ordering::SeqCst) == 0 && !vcpu.domain.is_stopped()
+}
+
+/// Whether `vcpu` has an event that it does not mask.
+fn event_deliverable(vcpu: &Vcpu) -> bool {
+    let info = &vcpu.info;
+    info.upcall_pending().load(Ordering::SeqCst) != 0 && info.upcall_mask().load(Ordering::SeqCst) == 0
+}
+
+/// `SCHEDOP_block` for the calling vCPU: unmasks events and waits for one. False if one is there already.
+#[inline]
+pub fn block(vcpu: &'static Vcpu) -> bool {
+    vcpu.info.upcall_mask().store(0, Ordering::SeqCst);
+    vcpu.run.flags.fetch_or(flag::BLOCKED, Ordering::SeqCst);
+    if event_deliverable(vcpu) || vcpu.pending_special.load(Ordering::SeqCst) != 0 {
+        vcpu.run.flags.fetch_and(!flag::BLOCKED, Ordering::SeqCst);
+        return false;
+    }
+    this_cpu().raise(work::SCHEDULE);
+    true
+}
+
+/// The calling vCPU waits from its next entry on. The caller holds its domain's event lock and has looked for what the
+/// vCPU waits for.
+pub fn begin_wait(vcpu: &'static Vcpu) {
+    vcpu.run.flags.fetch_or(flag::BLOCKED, Ordering::SeqCst);
+    this_cpu().raise(work::SCHEDULE);
+}
+
+/// `vcpu` need not wait any longer.
+#[inline]
+pub fn end_wait(vcpu: &'static Vcpu) {
+    if vcpu.run.flags.fetch_and(!flag::BLOCKED, Ordering::SeqCst) & flag::BLOCKED != 0 {
+        queues::wake(vcpu);
+    }
+}
+
+/// `vcpu` has just got an event: it is woken, or made to look if it runs on another CPU.
+#[inline]
+pub fn event_pending(vcpu: &'static Vcpu) {
+    if vcpu.run.flags.load(Ordering::SeqCst) & flag::BLOCKED != 0 {
+        end_wait(vcpu);
+    } else if vcpu.run.running.load(Ordering::SeqCst) {
+        let cpu = vcpu.processor.load(Ordering::SeqCst);
+        // The running CPU itself looks for events before it enters a guest again.
+        if cpu != this_cpu().cpu {
+            apic::send_ipi(cpu, apic::EVENT_CHECK_VECTOR);
+        }
+    }
+}
+
+/// Makes `vcpu` leave its guest, if it runs, so that it looks at whatever the caller has changed.
+pub fn kick(vcpu: &'static Vcpu) {
+    end_wait(vcpu);
+    if vcpu.run.running.load(Ordering::SeqCst) {
+        queues::tell(vcpu.processor.load(Ordering::SeqCst), work::SCHEDULE);
+    }
+}

@@ -1,0 +1,195 @@
+//! The queues of the physical CPUs, and the choice of what runs.
+
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use spin::Mutex;
+use xenocryst_vcpu::run_queue::RunQueue;
+use xenocryst_vcpu::runstate::State;
+
+use super::{flag, may_run, runstate};
+use crate::arch::apic;
+use crate::arch::clock::now_ns;
+use crate::arch::gdt::cpu_info;
+use crate::domain::Vcpu;
+use crate::percpu::{MAX_CPUS, this_cpu, work};
+use crate::time;
+
+/// A vCPU as an entry of a queue: the same if it is the same place in memory.
+#[derive(Clone, Copy)]
+pub struct Entry(pub &'static Vcpu);
+
+impl PartialEq for Entry {
+    fn eq(&self, other: &Self) -> bool {
+        core::ptr::eq(self.0, other.0)
+    }
+}
+
+static QUEUES: [Mutex<RunQueue<Entry>>; MAX_CPUS] = [const { Mutex::new(RunQueue::new()) }; MAX_CPUS];
+/// CPUs that run vCPUs, a bit each.
+static ONLINE: AtomicU64 = AtomicU64::new(1);
+/// CPUs that have nothing to run, a bit each; a hint for where to send surplus work.
+static IDLE: AtomicU64 = AtomicU64::new(0);
+
+/// Says that `cpu` runs vCPUs from now on. CPU 0 does from the start.
+pub fn cpu_online(cpu: u32) {
+    ONLINE.fetch_or(1 << cpu, Ordering::AcqRel);
+}
+
+/// The CPUs that run vCPUs, a bit each.
+pub fn online_cpus() -> u64 {
+    ONLINE.load(Ordering::Acquire)
+}
+
+/// Makes room in every queue for `vcpus` vCPUs. False if there is no memory.
+pub fn reserve(vcpus: usize) -> bool {
+    QUEUES.iter().all(|queue| queue.lock().reserve(vcpus).is_ok())
+}
+
+/// Asks `cpu` to do `bits` of work before it enters a guest again, and makes it look.
+pub fn tell(cpu: u32, bits: u32) {
+    let here = this_cpu();
+    if cpu == here.cpu {
+        here.raise(bits);
+    } else if let Some(there) = cpu_info(cpu) {
+        there.raise(bits);
+        apic::send_ipi(cpu, apic::EVENT_CHECK_VECTOR);
+    }
+}
+
+/// Puts `vcpu` in its CPU's queue if it may run and is in none, and makes that CPU look.
+pub fn wake(vcpu: &'static Vcpu) {
+    let cpu = loop {
+        let cpu = vcpu.processor.load(Ordering::SeqCst);
+        let Some(queue) = QUEUES.get(cpu as usize) else { return };
+        let mut queue = queue.lock();
+        // It may just have been taken over by another CPU.
+        if vcpu.processor.load(Ordering::SeqCst) != cpu {
+            continue;
+        }
+        if !may_run(vcpu) || !queue.wake(Entry(vcpu)) {
+            return;
+        }
+        runstate::enter(vcpu, State::Runnable, now_ns());
+        break cpu;
+    };
+    tell(cpu, work::SCHEDULE);
+    offer(vcpu, cpu);
+}
+
+/// If `cpu` is busy, lets an idle CPU have a look at `vcpu`, which waits there.
+fn offer(vcpu: &Vcpu, cpu: u32) {
+    let idle = IDLE.load(Ordering::Relaxed) & online_cpus();
+    if idle != 0 && idle & 1 << cpu == 0 && may_move(vcpu) {
+        tell(idle.trailing_zeros(), work::SCHEDULE);
+    }
+}
+
+/// Whether another CPU than the present one could run `vcpu`: no CPU has its registers, and it is not pinned.
+fn may_move(vcpu: &Vcpu) -> bool {
+    !vcpu.loaded.load(Ordering::Acquire) && !vcpu.run.pinned.load(Ordering::Relaxed)
+}
+
+/// Lets the vCPU that runs on this CPU pass over its turn.
+pub fn yield_now() {
+    let cpu = this_cpu();
+    if let Some(queue) = QUEUES.get(cpu.cpu as usize) {
+        queue.lock().yield_now();
+    }
+    cpu.raise(work::SCHEDULE);
+}
+
+/// Takes `vcpu`, which is down, to the queue of another CPU from now on.
+pub fn move_home(vcpu: &'static Vcpu, cpu: u32) {
+    let old = vcpu.processor.load(Ordering::SeqCst);
+    if let Some(queue) = QUEUES.get(old as usize) {
+        let mut queue = queue.lock();
+        queue.remove(Entry(vcpu));
+        vcpu.processor.store(cpu, Ordering::SeqCst);
+    }
+}
+
+/// Chooses what `cpu`, the calling CPU, runs next: `None` for nothing.
+pub fn choose(cpu: u32) -> Option<&'static Vcpu> {
+    let now = now_ns();
+    let queue = QUEUES.get(cpu as usize)?;
+    let (previous, mut next) = {
+        let mut queue = queue.lock();
+        let previous = queue.running();
+        let next = queue.choose(now, |entry| may_run(entry.0));
+        if let Some(Entry(old)) = previous
+            && next != previous
+        {
+            old.run.running.store(false, Ordering::SeqCst);
+            runstate::enter(old, reason_not_running(old), now);
+        }
+        if let Some(Entry(vcpu)) = next
+            && next != previous
+        {
+            set_running(vcpu, now);
+        }
+        time::set_slice(cpu, queue.deadline());
+        (previous, next)
+    };
+    if let Some(Entry(old)) = previous
+        && next != previous
+    {
+        runstate::publish(old);
+    }
+    if next.is_none() {
+        next = steal(cpu, now);
+    }
+    let Some(Entry(vcpu)) = next else {
+        IDLE.fetch_or(1 << cpu, Ordering::Relaxed);
+        return None;
+    };
+    if IDLE.load(Ordering::Relaxed) & 1 << cpu != 0 {
+        IDLE.fetch_and(!(1 << cpu), Ordering::Relaxed);
+    }
+    if next != previous && this_cpu().current.get().is_some_and(|loaded| core::ptr::eq(loaded, vcpu)) {
+        // Its state never left the CPU, so nobody will tell it of its return.
+        time::switched_in(vcpu);
+    }
+    Some(vcpu)
+}
+
+/// Marks `vcpu` as running. Its CPU's queue is locked.
+fn set_running(vcpu: &'static Vcpu, now: u64) {
+    // A full barrier: an event raised from now on finds it running, one raised before is seen on the way out.
+    vcpu.run.running.swap(true, Ordering::SeqCst);
+    runstate::enter(vcpu, State::Running, now);
+}
+
+fn reason_not_running(vcpu: &Vcpu) -> State {
+    if may_run(vcpu) {
+        State::Runnable
+    } else if vcpu.run.flags.load(Ordering::SeqCst) == flag::BLOCKED && !vcpu.domain.is_stopped() {
+        State::Blocked
+    } else {
+        State::Offline
+    }
+}
+
+/// Takes a vCPU that waits for a busier CPU.
+fn steal(cpu: u32, now: u64) -> Option<Entry> {
+    let mut others = online_cpus() & !(1 << cpu);
+    while others != 0 {
+        let other = others.trailing_zeros();
+        others &= others - 1;
+        let Some(mut victim) = QUEUES.get(other as usize).and_then(Mutex::try_lock) else { continue };
+        let found = victim.steal(|entry| may_run(entry.0) && may_move(entry.0));
+        let Some(entry) = found else { continue };
+        entry.0.processor.store(cpu, Ordering::SeqCst);
+        drop(victim);
+        let mut own = QUEUES[cpu as usize].lock();
+        if own.running().is_some() {
+            // Cannot be: only this CPU chooses for itself, and it had nothing.
+            own.wake(entry);
+            return None;
+        }
+        own.run_stolen(entry, now);
+        set_running(entry.0, now);
+        time::set_slice(cpu, own.deadline());
+        return Some(entry);
+    }
+    None
+}
