@@ -29,8 +29,12 @@ pub fn notify(vcpu: &'static Vcpu) {
 impl Inner {
     /// Makes `number` pending and tells its vCPU. A port that does not exist is ignored.
     pub fn raise(&mut self, domain: &'static Domain, number: u32) {
-        let Some(port) = self.ports.get_mut(number) else { return };
-        let Some(vcpu) = domain.vcpu(u32::from(port.vcpu)) else { return };
+        let Some(port) = self.ports.get_mut(number) else {
+            return;
+        };
+        let Some(vcpu) = domain.vcpu(u32::from(port.vcpu)) else {
+            return;
+        };
         let raised = match &self.fifo {
             None => two_level::raise(&domain.shared_info, vcpu.info.pending_sel(), number),
             Some(memory) => match fifo::raise(memory, number, port.queue(), &mut port.last_queue) {
@@ -52,8 +56,12 @@ impl Inner {
 
     /// Unmasks `number` and delivers what was held back.
     pub fn unmask(&mut self, domain: &'static Domain, number: u32) {
-        let Some(port) = self.ports.get(number) else { return };
-        let Some(vcpu) = domain.vcpu(u32::from(port.vcpu)) else { return };
+        let Some(port) = self.ports.get(number) else {
+            return;
+        };
+        let Some(vcpu) = domain.vcpu(u32::from(port.vcpu)) else {
+            return;
+        };
         match &self.fifo {
             None => {
                 if two_level::unmask(&domain.shared_info, vcpu.info.pending_sel(), number) {
@@ -87,14 +95,23 @@ impl Inner {
 
     /// Gives out a port, reserved.
     pub fn allocate(&mut self) -> Result<u32, NoPort> {
-        let format = if self.fifo.is_some() { fifo::PORTS } else { two_level::PORTS };
+        let format = if self.fifo.is_some() {
+            fifo::PORTS
+        } else {
+            two_level::PORTS
+        };
         let limit = format.min(self.max_port.saturating_add(1));
         let memory = self.fifo.as_ref();
-        self.ports.allocate(limit, |number| memory.is_some_and(|memory| fifo::is_linked(memory, number)))
+        self.ports.allocate(limit, |number| {
+            memory.is_some_and(|memory| fifo::is_linked(memory, number))
+        })
     }
 
     /// The port bound to physical interrupt `pirq`.
     pub fn pirq_port(&self, pirq: u32) -> Option<u32> {
-        self.pirqs.get(pirq as usize).copied().filter(|&port| port != 0)
+        self.pirqs
+            .get(pirq as usize)
+            .copied()
+            .filter(|&port| port != 0)
     }
 }

@@ -10,7 +10,9 @@ use xenocryst_abi::hypercall::errno::{
     EACCES, EINVAL, ENOENT, ENOMEM, ENOSPC, ENOSYS, EOPNOTSUPP, Errno,
 };
 use xenocryst_abi::{Mfn, PAGE_SIZE};
-use xenocryst_vcpu::fifo::{Control, DEFAULT_PRIORITY, MAX_PAGES, Memory, QUEUES, QueueId, WORDS_PER_PAGE};
+use xenocryst_vcpu::fifo::{
+    Control, DEFAULT_PRIORITY, MAX_PAGES, Memory, QUEUES, QueueId, WORDS_PER_PAGE,
+};
 use xenocryst_vcpu::two_level;
 
 use super::{GuestPage, Inner};
@@ -46,18 +48,27 @@ impl Memory for Fifo {
     fn control(&self, queue: QueueId) -> Option<Control<'_>> {
         let (page, offset) = self.vcpus.get(usize::from(queue.vcpu))?.control.as_ref()?;
         let head = offset + HEADS + usize::from(queue.priority) * 4;
-        Some(Control { head: page.word(head), ready: page.word(*offset) })
+        Some(Control {
+            head: page.word(head),
+            ready: page.word(*offset),
+        })
     }
 
     #[inline]
     fn tail(&self, queue: QueueId) -> Option<&AtomicU32> {
-        self.vcpus.get(usize::from(queue.vcpu))?.tails.get(usize::from(queue.priority))
+        self.vcpus
+            .get(usize::from(queue.vcpu))?
+            .tails
+            .get(usize::from(queue.priority))
     }
 }
 
 impl Fifo {
     fn new(vcpus: usize) -> Result<Self, Errno> {
-        let mut fifo = Self { pages: Vec::new(), vcpus: Vec::new() };
+        let mut fifo = Self {
+            pages: Vec::new(),
+            vcpus: Vec::new(),
+        };
         fifo.vcpus.try_reserve_exact(vcpus).map_err(|_| ENOMEM)?;
         fifo.vcpus.resize_with(vcpus, Queues::default);
         Ok(fifo)
@@ -66,7 +77,10 @@ impl Fifo {
     /// Gives all its pages back.
     pub fn release(self) {
         let controls = self.vcpus.into_iter().filter_map(|queues| queues.control);
-        self.pages.into_iter().chain(controls.map(|(page, _)| page)).for_each(GuestPage::release);
+        self.pages
+            .into_iter()
+            .chain(controls.map(|(page, _)| page))
+            .for_each(GuestPage::release);
     }
 }
 
@@ -76,14 +90,23 @@ impl Fifo {
 /// # Errors
 /// `ENOENT` without that vCPU; `EINVAL` for an unaligned or crossing offset, a frame that cannot be held, or a vCPU that
 /// has a block already; `ENOMEM`.
-pub fn init_control(domain: &'static Domain, vcpu: u32, frame: Mfn, offset: u32) -> Result<(), Errno> {
+pub fn init_control(
+    domain: &'static Domain,
+    vcpu: u32,
+    frame: Mfn,
+    offset: u32,
+) -> Result<(), Errno> {
     domain.vcpu(vcpu).ok_or(ENOENT)?;
     if offset > PAGE_SIZE as u32 - CONTROL_BLOCK_SIZE || !offset.is_multiple_of(8) {
         return Err(EINVAL);
     }
     // Holding a frame may wait for other CPUs, which may wait for the lock: so it comes first.
     let page = GuestPage::hold(domain, frame)?;
-    match domain.events.lock().add_control(domain, vcpu, page, offset as usize) {
+    match domain
+        .events
+        .lock()
+        .add_control(domain, vcpu, page, offset as usize)
+    {
         Ok(()) => Ok(()),
         Err((errno, page)) => {
             page.release();
@@ -107,7 +130,11 @@ impl Inner {
             }
             self.carry_over(domain);
         }
-        match self.fifo.as_mut().and_then(|fifo| fifo.vcpus.get_mut(vcpu as usize)) {
+        match self
+            .fifo
+            .as_mut()
+            .and_then(|fifo| fifo.vcpus.get_mut(vcpu as usize))
+        {
             Some(queues) if queues.control.is_none() => {
                 queues.control = Some((page, offset));
                 Ok(())
@@ -144,8 +171,14 @@ pub fn expand_array(domain: &'static Domain, frame: Mfn) -> Result<(), Errno> {
 }
 
 impl Inner {
-    fn add_words(&mut self, domain: &'static Domain, page: GuestPage) -> Result<(), (Errno, GuestPage)> {
-        let Some(fifo) = self.fifo.as_mut() else { return Err((EOPNOTSUPP, page)) };
+    fn add_words(
+        &mut self,
+        domain: &'static Domain,
+        page: GuestPage,
+    ) -> Result<(), (Errno, GuestPage)> {
+        let Some(fifo) = self.fifo.as_mut() else {
+            return Err((EOPNOTSUPP, page));
+        };
         if fifo.pages.len() >= MAX_PAGES {
             return Err((ENOSPC, page));
         }

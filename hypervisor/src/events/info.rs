@@ -30,7 +30,10 @@ pub fn register_vcpu_info(vcpu: &'static Vcpu, frame: Mfn, offset: u32) -> Resul
     let new = Vaddr::new(page.address().raw() + u64::from(offset));
     let target = VcpuInfo::new(new);
     for index in 0..(VCPU_INFO_SIZE / 8) as usize {
-        target.word(index).store(vcpu.info.word(index).load(Ordering::SeqCst), Ordering::SeqCst);
+        target.word(index).store(
+            vcpu.info.word(index).load(Ordering::SeqCst),
+            Ordering::SeqCst,
+        );
     }
     vcpu.info.relocate(new);
     *moved = Some((page, old));

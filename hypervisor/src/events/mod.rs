@@ -25,17 +25,21 @@ use xenocryst_vcpu::port::PortTable;
 use crate::domain::{Domain, Vcpu};
 
 pub use fifo::{expand_array, init_control, set_priority};
+pub use info::register_vcpu_info;
 pub use ops::{
-    Status, alloc_unbound, bind_interdomain, bind_ipi, bind_pirq, bind_vcpu, bind_virq, close, send, status, unmask,
+    Status, alloc_unbound, bind_interdomain, bind_ipi, bind_pirq, bind_vcpu, bind_virq, close,
+    send, status, unmask,
 };
 pub use page::GuestPage;
-pub use info::register_vcpu_info;
 pub use poll::{poll, poll_timed_out};
 pub use teardown::{destroy, reset};
 
 /// Whether a domain has `virq` once, rather than once for each vCPU.
 pub fn is_global(virq: u32) -> bool {
-    !matches!(virq, virq::TIMER | virq::DEBUG | virq::XENOPROF | virq::XENPMU)
+    !matches!(
+        virq,
+        virq::TIMER | virq::DEBUG | virq::XENOPROF | virq::XENPMU
+    )
 }
 
 /// What a domain keeps under its event lock.
@@ -114,7 +118,9 @@ impl VcpuEvents {
 /// Raises a virtual interrupt that `vcpu` has for itself. Nothing happens if it bound none.
 pub fn send_virq(vcpu: &'static Vcpu, virq: u32) {
     let mut inner = vcpu.domain.events.lock();
-    let Some(bound) = vcpu.events.virq(virq) else { return };
+    let Some(bound) = vcpu.events.virq(virq) else {
+        return;
+    };
     let port = bound.load(Ordering::Relaxed);
     if port != 0 {
         inner.raise(vcpu.domain, port);
@@ -154,4 +160,3 @@ pub fn unmask_pirq(domain: &'static Domain, pirq: u32) {
         inner.unmask(domain, port);
     }
 }
-

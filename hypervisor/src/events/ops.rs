@@ -16,7 +16,10 @@ use crate::domain::Domain;
 /// The event locks of two domains, which may be the same one.
 enum Pair {
     Same(MutexGuard<'static, Inner>),
-    Different { local: MutexGuard<'static, Inner>, remote: MutexGuard<'static, Inner> },
+    Different {
+        local: MutexGuard<'static, Inner>,
+        remote: MutexGuard<'static, Inner>,
+    },
 }
 
 impl Pair {
@@ -55,7 +58,12 @@ fn same(a: &'static Domain, b: &'static Domain) -> bool {
 
 impl Inner {
     /// Gives out a port and binds it. A domain that is going away gets none.
-    fn bind_new(&mut self, domain: &Domain, binding: Binding<&'static Domain>, vcpu: u32) -> Result<u32, Errno> {
+    fn bind_new(
+        &mut self,
+        domain: &Domain,
+        binding: Binding<&'static Domain>,
+        vcpu: u32,
+    ) -> Result<u32, Errno> {
         if domain.dying.load(Ordering::Acquire) {
             return Err(EINVAL);
         }
@@ -71,9 +79,17 @@ impl Inner {
     }
 
     /// The port `number`, if its channel leads to `port` of `remote`.
-    fn end_of(&mut self, number: u32, remote: &'static Domain, port: u32) -> Option<&mut Port<&'static Domain>> {
+    fn end_of(
+        &mut self,
+        number: u32,
+        remote: &'static Domain,
+        port: u32,
+    ) -> Option<&mut Port<&'static Domain>> {
         self.ports.get_mut(number).filter(|end| match end.binding {
-            Binding::Interdomain { remote: other, port: there } => same(other, remote) && there == port,
+            Binding::Interdomain {
+                remote: other,
+                port: there,
+            } => same(other, remote) && there == port,
             _ => false,
         })
     }
@@ -84,22 +100,43 @@ impl Inner {
 /// # Errors
 /// `ENOSPC` and `ENOMEM` as for every allocation; `EINVAL` if the domain is going away.
 pub fn alloc_unbound(domain: &'static Domain, remote: DomId) -> Result<u32, Errno> {
-    domain.events.lock().bind_new(domain, Binding::Unbound { remote }, 0)
+    domain
+        .events
+        .lock()
+        .bind_new(domain, Binding::Unbound { remote }, 0)
 }
 
 /// `EVTCHNOP_bind_interdomain`: connects a new port of `local` to `remote_port` of `remote`, which waits for it.
 ///
 /// # Errors
 /// `EINVAL` if that port does not wait for `local`; those of [`alloc_unbound`].
-pub fn bind_interdomain(local: &'static Domain, remote: &'static Domain, remote_port: u32) -> Result<u32, Errno> {
+pub fn bind_interdomain(
+    local: &'static Domain,
+    remote: &'static Domain,
+    remote_port: u32,
+) -> Result<u32, Errno> {
     let mut pair = Pair::lock(local, remote);
-    let waits = pair.remote().ports.get(remote_port).map(|port| port.binding);
+    let waits = pair
+        .remote()
+        .ports
+        .get(remote_port)
+        .map(|port| port.binding);
     if !matches!(waits, Some(Binding::Unbound { remote: wanted }) if wanted == local.id) {
         return Err(EINVAL);
     }
-    let number = pair.local().bind_new(local, Binding::Interdomain { remote, port: remote_port }, 0)?;
+    let number = pair.local().bind_new(
+        local,
+        Binding::Interdomain {
+            remote,
+            port: remote_port,
+        },
+        0,
+    )?;
     if let Some(end) = pair.remote().ports.get_mut(remote_port) {
-        end.binding = Binding::Interdomain { remote: local, port: number };
+        end.binding = Binding::Interdomain {
+            remote: local,
+            port: number,
+        };
     }
     // What the other side sent before there was anybody to hear it is made up for by one event.
     pair.local().raise(local, number);
@@ -184,7 +221,11 @@ pub fn close(domain: &'static Domain, number: u32) -> Result<(), Errno> {
         Binding::Free | Binding::Reserved => return Err(EINVAL),
         Binding::Unbound { .. } | Binding::Ipi => {}
         Binding::Virq(virq) => {
-            let owner = if is_global(virq) { 0 } else { u32::from(port.vcpu) };
+            let owner = if is_global(virq) {
+                0
+            } else {
+                u32::from(port.vcpu)
+            };
             if let Some(slot) = domain.vcpu(owner).and_then(|vcpu| vcpu.events.virq(virq)) {
                 slot.store(0, Ordering::Relaxed);
             }
@@ -198,7 +239,10 @@ pub fn close(domain: &'static Domain, number: u32) -> Result<(), Errno> {
                 *slot = 0;
             }
         }
-        Binding::Interdomain { remote, port: there } => {
+        Binding::Interdomain {
+            remote,
+            port: there,
+        } => {
             drop(inner);
             return close_interdomain(domain, number, remote, there);
         }
@@ -215,7 +259,9 @@ fn close_interdomain(
 ) -> Result<(), Errno> {
     let mut pair = Pair::lock(local, remote);
     // The port may have been closed, and even bound again, while no lock was held.
-    pair.local().end_of(number, remote, remote_port).ok_or(EINVAL)?;
+    pair.local()
+        .end_of(number, remote, remote_port)
+        .ok_or(EINVAL)?;
     pair.local().free(local, number);
     if let Some(end) = pair.remote().end_of(remote_port, local, number) {
         end.binding = Binding::Unbound { remote: local.id };
@@ -264,11 +310,17 @@ pub struct Status {
 pub fn status(domain: &'static Domain, number: u32) -> Result<Status, Errno> {
     if number == 0 {
         // Reserved from the start; the guest's tools see it as closed.
-        return Ok(Status { binding: Binding::Free, vcpu: 0 });
+        return Ok(Status {
+            binding: Binding::Free,
+            vcpu: 0,
+        });
     }
     let inner = domain.events.lock();
     let port = inner.ports.get(number).ok_or(EINVAL)?;
-    Ok(Status { binding: port.binding, vcpu: u32::from(port.vcpu) })
+    Ok(Status {
+        binding: port.binding,
+        vcpu: u32::from(port.vcpu),
+    })
 }
 
 /// `EVTCHNOP_bind_vcpu`: events of `number` go to `vcpu` from now on.

@@ -25,7 +25,9 @@ impl GuestPage {
     /// # Errors
     /// `EINVAL` if it is not the domain's or cannot be writable.
     pub fn hold(domain: &Domain, frame: Mfn) -> Result<Self, Errno> {
-        let held = engine().get_writable_page(&domain.memory, frame).map_err(|_| EINVAL)?;
+        let held = engine()
+            .get_writable_page(&domain.memory, frame)
+            .map_err(|_| EINVAL)?;
         let base = layout::direct_map(held.mfn().maddr()) as u64;
         Ok(Self { held, base })
     }

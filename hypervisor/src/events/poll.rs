@@ -18,11 +18,17 @@ pub fn poll(vcpu: &'static Vcpu, ports: &[u32], timeout: u64) -> Result<bool, Er
     let mut inner = domain.events.lock();
     let info = &vcpu.info;
     // Events are only raised under the lock we hold, so that none can slip in between looking and waiting.
-    if info.upcall_pending().load(Ordering::SeqCst) != 0 && info.upcall_mask().load(Ordering::SeqCst) == 0 {
+    if info.upcall_pending().load(Ordering::SeqCst) != 0
+        && info.upcall_mask().load(Ordering::SeqCst) == 0
+    {
         return Ok(false);
     }
     for &number in ports {
-        inner.ports.get(number).filter(|port| port.is_usable()).ok_or(EINVAL)?;
+        inner
+            .ports
+            .get(number)
+            .filter(|port| port.is_usable())
+            .ok_or(EINVAL)?;
         if inner.is_pending(domain, number) {
             return Ok(false);
         }
@@ -53,7 +59,9 @@ impl Inner {
         while left != 0 {
             let id = left.trailing_zeros();
             left &= left - 1;
-            let Some(vcpu) = domain.vcpu(id) else { continue };
+            let Some(vcpu) = domain.vcpu(id) else {
+                continue;
+            };
             let polled = vcpu.events.polled.load(Ordering::Relaxed);
             if polled == ANY_PORT || polled == number {
                 self.pollers &= !(1 << id);

@@ -1,8 +1,8 @@
 //! `event_channel_op`: what a guest does with its event channels (`public/event_channel.h`).
 
 use xenocryst_abi::event_channel::{
-    AllocUnbound, BIND_PIRQ_WILL_SHARE, BindInterdomain, BindIpi, BindPirq, BindVcpu, BindVirq, Close, ExpandArray,
-    InitControl, Reset, Send, SetPriority, Status, Unmask, fifo, op, status,
+    AllocUnbound, BIND_PIRQ_WILL_SHARE, BindInterdomain, BindIpi, BindPirq, BindVcpu, BindVirq,
+    Close, ExpandArray, InitControl, Reset, Send, SetPriority, Status, Unmask, fifo, op, status,
 };
 use xenocryst_abi::hypercall::errno::{ENOSYS, EPERM, ESRCH, Errno};
 use xenocryst_abi::{DomId, Mfn, Vaddr};
@@ -65,19 +65,31 @@ pub fn handle(call: &Call) -> Answer {
 
 /// The domain that `caller` names by `id`; "itself" is a name too.
 fn named(caller: &'static Domain, id: DomId) -> Result<&'static Domain, Errno> {
-    if id == DomId::SELF { Ok(caller) } else { find(id).ok_or(ESRCH) }
+    if id == DomId::SELF {
+        Ok(caller)
+    } else {
+        find(id).ok_or(ESRCH)
+    }
 }
 
 /// As [`named`], where only the control domain may name another than itself.
 fn governed(caller: &'static Domain, id: DomId) -> Result<&'static Domain, Errno> {
     let domain = named(caller, id)?;
-    if core::ptr::eq(domain, caller) || caller.privileged { Ok(domain) } else { Err(EPERM) }
+    if core::ptr::eq(domain, caller) || caller.privileged {
+        Ok(domain)
+    } else {
+        Err(EPERM)
+    }
 }
 
 fn alloc_unbound(caller: &'static Domain, at: Vaddr) -> Result<(), Errno> {
     let mut request: AllocUnbound = read(at)?;
     let domain = governed(caller, request.dom)?;
-    let remote = if request.remote_dom == DomId::SELF { caller.id } else { request.remote_dom };
+    let remote = if request.remote_dom == DomId::SELF {
+        caller.id
+    } else {
+        request.remote_dom
+    };
     request.port = events::alloc_unbound(domain, remote)?;
     write(at, &request)
 }
@@ -103,9 +115,13 @@ fn port_status(caller: &'static Domain, at: Vaddr) -> Result<(), Errno> {
     let found = events::status(domain, request.port)?;
     request.vcpu = found.vcpu;
     (request.status, request.bound_to, request.remote_port) = match found.binding {
-        Binding::Free | Binding::Reserved => (status::CLOSED, request.bound_to, request.remote_port),
+        Binding::Free | Binding::Reserved => {
+            (status::CLOSED, request.bound_to, request.remote_port)
+        }
         Binding::Unbound { remote } => (status::UNBOUND, u32::from(remote.0), request.remote_port),
-        Binding::Interdomain { remote, port } => (status::INTERDOMAIN, u32::from(remote.id.0), port),
+        Binding::Interdomain { remote, port } => {
+            (status::INTERDOMAIN, u32::from(remote.id.0), port)
+        }
         Binding::Pirq(pirq) => (status::PIRQ, pirq, request.remote_port),
         Binding::Virq(virq) => (status::VIRQ, virq, request.remote_port),
         Binding::Ipi => (status::IPI, request.bound_to, request.remote_port),

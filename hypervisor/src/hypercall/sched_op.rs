@@ -1,10 +1,10 @@
 //! `sched_op`: giving up the CPU, waiting, and stopping (`public/sched.h`).
 
+use xenocryst_abi::Vaddr;
 use xenocryst_abi::hypercall::errno::{EINVAL, ENOSYS, EPERM, ESRCH};
 use xenocryst_abi::sched::{
     SchedPinOverride, SchedPoll, SchedRemoteShutdown, SchedShutdown, SchedWatchdog, op,
 };
-use xenocryst_abi::Vaddr;
 use zerocopy::IntoBytes;
 
 use super::{Answer, Call, Stop};

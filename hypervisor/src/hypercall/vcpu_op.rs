@@ -4,8 +4,8 @@ use alloc::boxed::Box;
 
 use core::sync::atomic::Ordering;
 
-use xenocryst_abi::hypercall::errno::{EEXIST, EINVAL, ENOENT, ENOSYS};
 use xenocryst_abi::Vaddr;
+use xenocryst_abi::hypercall::errno::{EEXIST, EINVAL, ENOENT, ENOSYS};
 use xenocryst_abi::vcpu_context::VcpuGuestContext;
 use xenocryst_abi::vcpu_op::{
     GetPhysid, RegisterArea, RegisterVcpuInfo, SetPeriodicTimer, SetSingleshotTimer, op,
@@ -37,7 +37,11 @@ pub fn handle(call: &Call) -> Answer {
         }
         op::DOWN => {
             sched::down(vcpu);
-            if core::ptr::eq(vcpu, call.vcpu) { Err(Stop::Reschedule(0)) } else { Ok(0) }
+            if core::ptr::eq(vcpu, call.vcpu) {
+                Err(Stop::Reschedule(0))
+            } else {
+                Ok(0)
+            }
         }
         op::SEND_NMI => send_nmi(vcpu, extra),
         op::GET_PHYSID => get_physid(vcpu, Vaddr::new(extra)),
@@ -105,7 +109,8 @@ fn send_nmi(vcpu: &'static Vcpu, extra: u64) -> Answer {
     if extra != 0 {
         return Err(EINVAL.into());
     }
-    vcpu.pending_special.fetch_or(crate::domain::SPECIAL_NMI, Ordering::SeqCst);
+    vcpu.pending_special
+        .fetch_or(crate::domain::SPECIAL_NMI, Ordering::SeqCst);
     sched::kick(vcpu);
     Ok(0)
 }
@@ -118,7 +123,9 @@ fn get_physid(vcpu: &'static Vcpu, at: Vaddr) -> Answer {
     let cpu = vcpu.processor.load(Ordering::Relaxed);
     let apic_id = apic::id_of(cpu).ok_or(EINVAL)?;
     // The ACPI numbers of CPUs are given in the order of the table, as are our own.
-    let physid = GetPhysid { phys_id: u64::from(apic_id) | u64::from(cpu) << 32 };
+    let physid = GetPhysid {
+        phys_id: u64::from(apic_id) | u64::from(cpu) << 32,
+    };
     guest_access::write(at, &physid)?;
     Ok(0)
 }

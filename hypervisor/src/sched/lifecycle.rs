@@ -6,6 +6,7 @@ use xenocryst_abi::hypercall::errno::{EBUSY, EINVAL, Errno};
 use xenocryst_abi::sched::shutdown::POWEROFF;
 
 use super::{flag, queues};
+use crate::arch::smp;
 use crate::domain::Vcpu;
 use crate::percpu::work;
 
@@ -33,7 +34,7 @@ pub fn register(vcpu: &'static Vcpu) -> Result<(), NoMemory> {
 /// The CPU on which `vcpu` starts: its number, plus its domain's so that small domains do not all share one, counted round
 /// the CPUs that are up.
 fn home(vcpu: &Vcpu) -> u32 {
-    let online = queues::online_cpus();
+    let online = smp::online_mask();
     let wanted = (vcpu.id + u32::from(vcpu.domain.id.0)) % online.count_ones().max(1);
     let mut left = online;
     for _ in 0..wanted {
@@ -56,7 +57,9 @@ pub fn up(vcpu: &'static Vcpu) -> Result<(), Errno> {
     if vcpu.kernel_cr3.get() == 0 {
         return Err(EINVAL);
     }
-    if vcpu.run.flags.load(Ordering::SeqCst) & flag::DOWN != 0 && !vcpu.loaded.load(Ordering::Acquire) {
+    if vcpu.run.flags.load(Ordering::SeqCst) & flag::DOWN != 0
+        && !vcpu.loaded.load(Ordering::Acquire)
+    {
         queues::move_home(vcpu, home(vcpu));
     }
     if vcpu.run.flags.fetch_and(!flag::DOWN, Ordering::SeqCst) & flag::DOWN != 0 {
@@ -67,7 +70,10 @@ pub fn up(vcpu: &'static Vcpu) -> Result<(), Errno> {
 
 /// `VCPUOP_down`: `vcpu` runs no more until it is brought up. If it is the last of its domain, that is a power-off.
 pub fn down(vcpu: &'static Vcpu) {
-    let others = vcpu.domain.each_vcpu().any(|other| !core::ptr::eq(other, vcpu) && is_up(other));
+    let others = vcpu
+        .domain
+        .each_vcpu()
+        .any(|other| !core::ptr::eq(other, vcpu) && is_up(other));
     if !others {
         super::shutdown(vcpu.domain, POWEROFF);
         return;
@@ -86,7 +92,12 @@ pub fn pause(vcpu: &'static Vcpu) {
 
 /// Undoes one [`pause`].
 pub fn unpause(vcpu: &'static Vcpu) {
-    let before = vcpu.run.pauses.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |count| count.checked_sub(1));
+    let before = vcpu
+        .run
+        .pauses
+        .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |count| {
+            count.checked_sub(1)
+        });
     if before == Ok(1) {
         queues::wake(vcpu);
     }
@@ -118,10 +129,12 @@ pub fn pin(vcpu: &Vcpu, cpu: Option<u32>) -> Result<(), Errno> {
         let was = vcpu.run.pinned.swap(false, Ordering::Relaxed);
         return if was { Ok(()) } else { Err(EINVAL) };
     };
-    if cpu >= u64::BITS || queues::online_cpus() & 1 << cpu == 0 {
+    if cpu >= u64::BITS || smp::online_mask() & 1 << cpu == 0 {
         return Err(EINVAL);
     }
-    if vcpu.processor.load(Ordering::Relaxed) != cpu || vcpu.run.pinned.swap(true, Ordering::Relaxed) {
+    if vcpu.processor.load(Ordering::Relaxed) != cpu
+        || vcpu.run.pinned.swap(true, Ordering::Relaxed)
+    {
         return Err(EBUSY);
     }
     Ok(())

@@ -22,8 +22,10 @@ use crate::arch::apic;
 use crate::domain::Vcpu;
 use crate::percpu::{this_cpu, work};
 
-pub use lifecycle::{down, is_pinned, is_up, pause, pin, register, unpause, up, wait_until_stopped};
-pub use queues::{choose, cpu_online, online_cpus, yield_now};
+pub use lifecycle::{
+    down, is_pinned, is_up, pause, pin, register, unpause, up, wait_until_stopped,
+};
+pub use queues::{choose, yield_now};
 pub use runstate::{current_runstate, publish, register_area, with_kernel_tables};
 pub use shutdown::{domain_stopped, record_reason, shutdown};
 
@@ -66,13 +68,16 @@ impl RunState {
 /// Whether nothing keeps `vcpu` from running.
 fn may_run(vcpu: &Vcpu) -> bool {
     let run = &vcpu.run;
-    run.flags.load(Ordering::SeqCst) == 0 && run.pauses.load(Ordering::SeqCst) == 0 && !vcpu.domain.is_stopped()
+    run.flags.load(Ordering::SeqCst) == 0
+        && run.pauses.load(Ordering::SeqCst) == 0
+        && !vcpu.domain.is_stopped()
 }
 
 /// Whether `vcpu` has an event that it does not mask.
 fn event_deliverable(vcpu: &Vcpu) -> bool {
     let info = &vcpu.info;
-    info.upcall_pending().load(Ordering::SeqCst) != 0 && info.upcall_mask().load(Ordering::SeqCst) == 0
+    info.upcall_pending().load(Ordering::SeqCst) != 0
+        && info.upcall_mask().load(Ordering::SeqCst) == 0
 }
 
 /// `SCHEDOP_block` for the calling vCPU: unmasks events and waits for one. False if one is there already.

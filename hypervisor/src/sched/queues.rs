@@ -7,9 +7,9 @@ use xenocryst_vcpu::run_queue::RunQueue;
 use xenocryst_vcpu::runstate::State;
 
 use super::{flag, may_run, runstate};
-use crate::arch::apic;
 use crate::arch::clock::now_ns;
 use crate::arch::gdt::cpu_info;
+use crate::arch::{apic, smp};
 use crate::domain::Vcpu;
 use crate::percpu::{MAX_CPUS, this_cpu, work};
 use crate::time;
@@ -24,25 +24,16 @@ impl PartialEq for Entry {
     }
 }
 
-static QUEUES: [Mutex<RunQueue<Entry>>; MAX_CPUS] = [const { Mutex::new(RunQueue::new()) }; MAX_CPUS];
-/// CPUs that run vCPUs, a bit each.
-static ONLINE: AtomicU64 = AtomicU64::new(1);
+static QUEUES: [Mutex<RunQueue<Entry>>; MAX_CPUS] =
+    [const { Mutex::new(RunQueue::new()) }; MAX_CPUS];
 /// CPUs that have nothing to run, a bit each; a hint for where to send surplus work.
 static IDLE: AtomicU64 = AtomicU64::new(0);
 
-/// Says that `cpu` runs vCPUs from now on. CPU 0 does from the start.
-pub fn cpu_online(cpu: u32) {
-    ONLINE.fetch_or(1 << cpu, Ordering::AcqRel);
-}
-
-/// The CPUs that run vCPUs, a bit each.
-pub fn online_cpus() -> u64 {
-    ONLINE.load(Ordering::Acquire)
-}
-
 /// Makes room in every queue for `vcpus` vCPUs. False if there is no memory.
 pub fn reserve(vcpus: usize) -> bool {
-    QUEUES.iter().all(|queue| queue.lock().reserve(vcpus).is_ok())
+    QUEUES
+        .iter()
+        .all(|queue| queue.lock().reserve(vcpus).is_ok())
 }
 
 /// Asks `cpu` to do `bits` of work before it enters a guest again, and makes it look.
@@ -60,7 +51,9 @@ pub fn tell(cpu: u32, bits: u32) {
 pub fn wake(vcpu: &'static Vcpu) {
     let cpu = loop {
         let cpu = vcpu.processor.load(Ordering::SeqCst);
-        let Some(queue) = QUEUES.get(cpu as usize) else { return };
+        let Some(queue) = QUEUES.get(cpu as usize) else {
+            return;
+        };
         let mut queue = queue.lock();
         // It may just have been taken over by another CPU.
         if vcpu.processor.load(Ordering::SeqCst) != cpu {
@@ -78,7 +71,7 @@ pub fn wake(vcpu: &'static Vcpu) {
 
 /// If `cpu` is busy, lets an idle CPU have a look at `vcpu`, which waits there.
 fn offer(vcpu: &Vcpu, cpu: u32) {
-    let idle = IDLE.load(Ordering::Relaxed) & online_cpus();
+    let idle = IDLE.load(Ordering::Relaxed) & smp::online_mask();
     if idle != 0 && idle & 1 << cpu == 0 && may_move(vcpu) {
         tell(idle.trailing_zeros(), work::SCHEDULE);
     }
@@ -145,7 +138,12 @@ pub fn choose(cpu: u32) -> Option<&'static Vcpu> {
     if IDLE.load(Ordering::Relaxed) & 1 << cpu != 0 {
         IDLE.fetch_and(!(1 << cpu), Ordering::Relaxed);
     }
-    if next != previous && this_cpu().current.get().is_some_and(|loaded| core::ptr::eq(loaded, vcpu)) {
+    if next != previous
+        && this_cpu()
+            .current
+            .get()
+            .is_some_and(|loaded| core::ptr::eq(loaded, vcpu))
+    {
         // Its state never left the CPU, so nobody will tell it of its return.
         time::switched_in(vcpu);
     }
@@ -171,11 +169,13 @@ fn reason_not_running(vcpu: &Vcpu) -> State {
 
 /// Takes a vCPU that waits for a busier CPU.
 fn steal(cpu: u32, now: u64) -> Option<Entry> {
-    let mut others = online_cpus() & !(1 << cpu);
+    let mut others = smp::online_mask() & !(1 << cpu);
     while others != 0 {
         let other = others.trailing_zeros();
         others &= others - 1;
-        let Some(mut victim) = QUEUES.get(other as usize).and_then(Mutex::try_lock) else { continue };
+        let Some(mut victim) = QUEUES.get(other as usize).and_then(Mutex::try_lock) else {
+            continue;
+        };
         let found = victim.steal(|entry| may_run(entry.0) && may_move(entry.0));
         let Some(entry) = found else { continue };
         entry.0.processor.store(cpu, Ordering::SeqCst);

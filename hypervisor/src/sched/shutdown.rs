@@ -20,7 +20,9 @@ const REASONS: u32 = 0xff;
 pub fn record_reason(domain: &Domain, why: u32) {
     let word = (why & REASONS) + 1;
     // Failing means that a reason was given before, which is no failure.
-    let _ = domain.shutdown_code.compare_exchange(0, word, Ordering::AcqRel, Ordering::Acquire);
+    let _ = domain
+        .shutdown_code
+        .compare_exchange(0, word, Ordering::AcqRel, Ordering::Acquire);
 }
 
 /// Stops `domain` because of `why` (`SHUTDOWN_*`), or for the reason it gave before. Does not return if it is the control
@@ -28,17 +30,34 @@ pub fn record_reason(domain: &Domain, why: u32) {
 pub fn shutdown(domain: &'static Domain, why: u32) {
     record_reason(domain, why);
     let word = domain.shutdown_code.load(Ordering::Acquire);
-    if domain.shutdown.compare_exchange(0, word, Ordering::AcqRel, Ordering::Acquire).is_err() {
+    if domain
+        .shutdown
+        .compare_exchange(0, word, Ordering::AcqRel, Ordering::Acquire)
+        .is_err()
+    {
         return;
     }
     let why = word - 1;
-    log!(Source::Hypervisor, Level::Info, "{}: stopped: {}", domain.id, name_of(why));
+    log!(
+        Source::Hypervisor,
+        Level::Info,
+        "{}: stopped: {}",
+        domain.id,
+        name_of(why)
+    );
     if why == CRASH {
         let cpu = this_cpu();
         if let Some(vcpu) = cpu.current.get()
             && core::ptr::eq(vcpu.domain, domain)
         {
-            log!(Source::Hypervisor, Level::Error, "{}v{} on CPU {}:", domain.id, vcpu.id, cpu.cpu);
+            log!(
+                Source::Hypervisor,
+                Level::Error,
+                "{}v{} on CPU {}:",
+                domain.id,
+                vcpu.id,
+                cpu.cpu
+            );
             show_registers(&cpu.guest);
         }
     }
@@ -58,7 +77,9 @@ pub fn domain_stopped(domain: &'static Domain) {
 }
 
 fn name_of(why: u32) -> &'static str {
-    reason::name(why).and_then(|name| name.strip_prefix("SHUTDOWN_")).unwrap_or("unknown reason")
+    reason::name(why)
+        .and_then(|name| name.strip_prefix("SHUTDOWN_"))
+        .unwrap_or("unknown reason")
 }
 
 /// What the end of the control domain means.
@@ -69,7 +90,10 @@ fn end_machine(why: u32) -> ! {
             power::power_off()
         }
         reason::REBOOT | reason::WATCHDOG | reason::SOFT_RESET => {
-            say!("Dom0 has stopped ({}): restarting the machine", name_of(why));
+            say!(
+                "Dom0 has stopped ({}): restarting the machine",
+                name_of(why)
+            );
             power::reboot()
         }
         _ => {

@@ -16,7 +16,8 @@ use spin::Mutex;
 
 pub use record::{register_area, switched_in, update};
 pub use timers::{
-    Timer, on_timer_interrupt, reserve, set_periodic, set_single_shot, set_slice, set_timer, set_timer_far, set_watchdog, stop_all, stop_timer,
+    Timer, on_timer_interrupt, reserve, set_periodic, set_single_shot, set_slice, set_timer,
+    set_timer_far, set_watchdog, stop_all, stop_timer,
 };
 pub use wall::{set_wall_clock, show_wall_clock};
 
@@ -32,6 +33,10 @@ pub struct VcpuTime {
 impl VcpuTime {
     /// No timers, no records.
     pub const fn new() -> Self {
-        Self { timers: Mutex::new(timers::Timers::new()), shown: AtomicU32::new(0), area: AtomicU64::new(0) }
+        Self {
+            timers: Mutex::new(timers::Timers::new()),
+            shown: AtomicU32::new(0),
+            area: AtomicU64::new(0),
+        }
     }
 }

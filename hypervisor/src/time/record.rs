@@ -21,7 +21,7 @@ static CALIBRATION: AtomicU32 = AtomicU32::new(1);
 fn current() -> VcpuTimeInfo {
     let scale = clock::scale();
     // Where all CPUs' counters agree, a guest need not order its readings on different vCPUs.
-    let stable = crate::arch::cpu::features().invariant_tsc || sched::online_cpus().count_ones() == 1;
+    let stable = crate::arch::cpu::features().invariant_tsc || crate::arch::smp::cpu_count() == 1;
     VcpuTimeInfo {
         version: 0,
         pad0: 0,
@@ -49,14 +49,18 @@ pub fn update(vcpu: &Vcpu) {
     let info = &vcpu.info;
     let record = current();
     let version = info.time_half(0).load(Ordering::Relaxed) & !1;
-    info.time_half(0).store(version.wrapping_add(1), Ordering::Relaxed);
+    info.time_half(0)
+        .store(version.wrapping_add(1), Ordering::Relaxed);
     fence(Ordering::Release);
     for (index, word) in record.as_bytes().chunks_exact(4).enumerate().skip(2) {
         let word = u32::from_ne_bytes([word[0], word[1], word[2], word[3]]);
         info.time_half(index).store(word, Ordering::Relaxed);
     }
-    info.time_half(0).store(version.wrapping_add(2), Ordering::Release);
-    vcpu.time.shown.store(CALIBRATION.load(Ordering::Relaxed), Ordering::Relaxed);
+    info.time_half(0)
+        .store(version.wrapping_add(2), Ordering::Release);
+    vcpu.time
+        .shown
+        .store(CALIBRATION.load(Ordering::Relaxed), Ordering::Relaxed);
 }
 
 /// `VCPUOP_register_vcpu_time_memory_area`: a second copy of the record is kept at `at`, 0 for nowhere.

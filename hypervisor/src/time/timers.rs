@@ -58,7 +58,12 @@ pub struct Timers {
 impl Timers {
     /// None set.
     pub const fn new() -> Self {
-        Self { at: [NEVER; TIMERS], period: 0, cpu: 0, watchdogs: 0 }
+        Self {
+            at: [NEVER; TIMERS],
+            period: 0,
+            cpu: 0,
+            watchdogs: 0,
+        }
     }
 
     fn earliest(&self) -> u64 {
@@ -151,7 +156,8 @@ pub fn set_slice(cpu: u32, at: u64) {
 
 /// Makes room in every CPU's queue for the timers of `vcpus` vCPUs. False if there is no memory.
 pub fn reserve(vcpus: usize) -> bool {
-    CPUS.iter().all(|cpu| cpu.queue.lock().reserve(vcpus).is_ok())
+    CPUS.iter()
+        .all(|cpu| cpu.queue.lock().reserve(vcpus).is_ok())
 }
 
 /// Lets `timer` of `vcpu` expire at system time `at` (ns), at once if that has passed; in place of what it was set to.
@@ -227,7 +233,9 @@ pub fn set_watchdog(domain: &'static Domain, id: u32, seconds: u32) -> Result<u6
     let at = now_ns() + u64::from(seconds) * SECOND;
     let mut timers = vcpu.time.timers.lock();
     if id == 0 {
-        let free = (0..WATCHDOGS).find(|index| timers.watchdogs & 1 << index == 0).ok_or(ENOSPC)?;
+        let free = (0..WATCHDOGS)
+            .find(|index| timers.watchdogs & 1 << index == 0)
+            .ok_or(ENOSPC)?;
         timers.set(vcpu, WATCHDOG[free], at)?;
         timers.watchdogs |= 1 << free;
         return Ok(free as u64 + 1);
