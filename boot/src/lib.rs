@@ -13,8 +13,10 @@ extern crate std;
 
 pub mod cmdline;
 pub mod info;
+pub mod kernel;
 pub mod memory_map;
 pub mod multiboot1;
 pub mod multiboot2;
 pub mod phys;
+pub mod refusal;
 pub mod regions;
