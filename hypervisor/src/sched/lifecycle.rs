@@ -9,6 +9,10 @@ use super::{flag, queues};
 use crate::arch::smp;
 use crate::domain::Vcpu;
 use crate::percpu::work;
+use crate::time;
+
+/// The period of the timer that a vCPU starts with, in nanoseconds (Xen's).
+const FIRST_PERIOD_NS: u64 = 10_000_000;
 
 /// There is no memory for it.
 #[derive(Debug)]
@@ -24,7 +28,7 @@ static MADE: core::sync::atomic::AtomicUsize = core::sync::atomic::AtomicUsize::
 /// [`NoMemory`].
 pub fn register(vcpu: &'static Vcpu) -> Result<(), NoMemory> {
     let made = MADE.fetch_add(1, Ordering::Relaxed) + 1;
-    if !queues::reserve(made) || !crate::time::reserve(made) {
+    if !queues::reserve(made) || !time::reserve(made) {
         return Err(NoMemory);
     }
     vcpu.processor.store(home(vcpu), Ordering::SeqCst);
@@ -61,6 +65,10 @@ pub fn up(vcpu: &'static Vcpu) -> Result<(), Errno> {
         && !vcpu.loaded.load(Ordering::Acquire)
     {
         queues::move_home(vcpu, home(vcpu));
+    }
+    if vcpu.run.flags.fetch_or(flag::STARTED, Ordering::SeqCst) & flag::STARTED == 0 {
+        // The interface promises a tick from the start; kernels that want none stop it.
+        time::set_periodic(vcpu, FIRST_PERIOD_NS)?;
     }
     if vcpu.run.flags.fetch_and(!flag::DOWN, Ordering::SeqCst) & flag::DOWN != 0 {
         queues::wake(vcpu);

@@ -29,12 +29,16 @@ pub use queues::{choose, yield_now};
 pub use runstate::{current_runstate, publish, register_area, with_kernel_tables};
 pub use shutdown::{domain_stopped, record_reason, shutdown};
 
-/// Bits of [`RunState::flags`]: any of them keeps the vCPU from running.
+/// Bits of [`RunState::flags`].
 mod flag {
     /// It waits for an event.
     pub const BLOCKED: u32 = 1 << 0;
     /// It was never brought up, or went down.
     pub const DOWN: u32 = 1 << 1;
+    /// It was brought up once.
+    pub const STARTED: u32 = 1 << 2;
+    /// Those that keep it from running.
+    pub const STOPPED: u32 = BLOCKED | DOWN;
 }
 
 /// What the scheduler keeps of one vCPU.
@@ -68,7 +72,7 @@ impl RunState {
 /// Whether nothing keeps `vcpu` from running.
 fn may_run(vcpu: &Vcpu) -> bool {
     let run = &vcpu.run;
-    run.flags.load(Ordering::SeqCst) == 0
+    run.flags.load(Ordering::SeqCst) & flag::STOPPED == 0
         && run.pauses.load(Ordering::SeqCst) == 0
         && !vcpu.domain.is_stopped()
 }

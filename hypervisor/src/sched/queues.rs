@@ -160,7 +160,9 @@ fn set_running(vcpu: &'static Vcpu, now: u64) {
 fn reason_not_running(vcpu: &Vcpu) -> State {
     if may_run(vcpu) {
         State::Runnable
-    } else if vcpu.run.flags.load(Ordering::SeqCst) == flag::BLOCKED && !vcpu.domain.is_stopped() {
+    } else if vcpu.run.flags.load(Ordering::SeqCst) & flag::STOPPED == flag::BLOCKED
+        && !vcpu.domain.is_stopped()
+    {
         State::Blocked
     } else {
         State::Offline
