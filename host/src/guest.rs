@@ -42,7 +42,7 @@ pub fn shell_initrd(workspace: &Workspace, kernel: &DebianKernel) -> Result<Path
         archive.file(to, 0o755, read(&sources.join(from))?);
     }
     archive.symlink("init", "bin/busybox");
-    let exercise = compiled(workspace, "exercise")?;
+    let exercise = compiled(workspace, "exercise.c", "exercise", &["-pthread"])?;
     archive.file("bin/exercise", 0o755, read(&exercise)?);
     let order =
         fs::read_to_string(kernel.modules.join("order")).context("no module order recorded")?;
@@ -57,13 +57,42 @@ pub fn shell_initrd(workspace: &Workspace, kernel: &DebianKernel) -> Result<Path
     pack(workspace, "shell.cpio.gz", &archive)
 }
 
+/// The tiny kernel of `tiny.S` with `variant` defined; `BITS_32` is the one that is not for 64-bit guests.
+///
+/// # Errors
+/// When it cannot be assembled.
+pub fn tiny_kernel(workspace: &Workspace, variant: &str) -> Result<PathBuf> {
+    let (bits, base) = if variant == "BITS_32" {
+        ("-m32", 0xc010_0000)
+    } else {
+        ("-m64", 0xffff_ffff_8010_0000_u64)
+    };
+    compiled(
+        workspace,
+        "tiny.S",
+        &format!("tiny-{variant}"),
+        &[
+            bits,
+            "-nostdlib",
+            "-no-pie",
+            "-Wl,--build-id=none",
+            &format!("-Wl,-Ttext-segment={base:#x}"),
+            &format!("-D{variant}"),
+        ],
+    )
+}
+
 /// The initrd whose only program is the benchmark.
 ///
 /// # Errors
 /// When it cannot be compiled.
 pub fn bench_initrd(workspace: &Workspace) -> Result<PathBuf> {
     let mut archive = Archive::default();
-    archive.file("init", 0o755, read(&compiled(workspace, "bench")?)?);
+    archive.file(
+        "init",
+        0o755,
+        read(&compiled(workspace, "bench.c", "bench", &[])?)?,
+    );
     pack(workspace, "bench.cpio.gz", &archive)
 }
 
@@ -87,19 +116,17 @@ fn base() -> Result<Archive> {
     Ok(archive)
 }
 
-/// The static program `NAME.c` of the guest sources, compiled when it changed.
-fn compiled(workspace: &Workspace, name: &str) -> Result<PathBuf> {
-    let source = workspace.guest_sources().join(format!("{name}.c"));
+/// The static program `name` made of the guest source `source`, compiled when that changed.
+fn compiled(workspace: &Workspace, source: &str, name: &str, options: &[&str]) -> Result<PathBuf> {
+    let source = workspace.guest_sources().join(source);
     let program = workspace.guests().join(name);
     let changed = |file: &Path| fs::metadata(file).and_then(|data| data.modified()).ok();
     if changed(&program).is_none_or(|made| changed(&source).is_none_or(|edited| edited > made)) {
         fs::create_dir_all(workspace.guests())?;
         let mut gcc = Command::new("gcc");
-        gcc.args([
-            "-O2", "-Wall", "-Wextra", "-Werror", "-static", "-pthread", "-o",
-        ])
-        .arg(&program)
-        .arg(&source);
+        gcc.args(["-O2", "-Wall", "-Wextra", "-Werror", "-static"])
+            .args(options);
+        gcc.arg("-o").arg(&program).arg(&source);
         quietly(gcc).with_context(|| format!("cannot compile {}", source.display()))?;
     }
     Ok(program)

@@ -10,6 +10,7 @@
 #![forbid(unsafe_code)]
 
 pub mod bench;
+pub mod boot_tests;
 pub mod debian;
 pub mod guest;
 pub mod initrd;

@@ -1,8 +1,9 @@
 //! `xenocryst`: the host-side command, for an image that is already built. `cargo xtask` builds it first.
 #![forbid(unsafe_code)]
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use clap::{Parser, Subcommand};
+use xenocryst::boot_tests::{self, BootTestOptions};
 use xenocryst::packages;
 use xenocryst::run::{self, RunOptions};
 use xenocryst::workspace::Workspace;
@@ -20,6 +21,8 @@ struct Cli {
 enum Command {
     /// Boot a machine on the terminal
     Run(RunOptions),
+    /// Run the boot tests
+    BootTest(BootTestOptions),
 }
 
 fn main() -> Result<()> {
@@ -27,5 +30,11 @@ fn main() -> Result<()> {
     packages::ensure_installed()?;
     match Cli::parse().command {
         Command::Run(options) => run::interactive(&workspace, &options),
+        Command::BootTest(options) => {
+            let outcome = boot_tests::run(&workspace, &options)?;
+            println!("{outcome}");
+            ensure!(outcome.failed == 0, "boot tests failed");
+            Ok(())
+        }
     }
 }

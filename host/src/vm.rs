@@ -6,7 +6,7 @@
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, ExitStatus, Stdio};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -17,7 +17,7 @@ use regex::bytes::Regex;
 use crate::machine::Machine;
 
 /// Text after which waiting for anything else is pointless: the hypervisor or the guest's kernel has stopped.
-const ALARM: &str = r"Panic on CPU|Xenocryst panic|Kernel panic - not syncing";
+const ALARM: &str = r"Panic on CPU|^\(XEN\) Panic:|Kernel panic - not syncing";
 
 /// Time left to the machine after an alarm to say the rest.
 const LAST_WORDS: Duration = Duration::from_secs(2);
@@ -84,13 +84,20 @@ impl Vm {
     /// # Errors
     /// When QEMU cannot be started or the log not be written.
     pub fn start(machine: &Machine, log: &Path) -> Result<Self> {
+        Self::start_command(machine.command("stdio"), log)
+    }
+
+    /// Starts the machine of a QEMU command that has its serial port on its standard input and output.
+    ///
+    /// # Errors
+    /// When QEMU cannot be started or the log not be written.
+    pub fn start_command(mut qemu: Command, log: &Path) -> Result<Self> {
         if let Some(parent) = log.parent() {
             fs::create_dir_all(parent)
                 .with_context(|| format!("cannot make {}", parent.display()))?;
         }
         let file = File::create(log).with_context(|| format!("cannot write {}", log.display()))?;
-        let mut child = machine
-            .command("stdio")
+        let mut child = qemu
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -118,7 +125,7 @@ impl Vm {
     /// When the time is over, the machine ends, or says that it cannot go on.
     pub fn expect(&mut self, pattern: &str, within: Duration) -> Result<Vec<String>> {
         let wanted = Regex::new(&format!("(?m){pattern}")).context("bad pattern")?;
-        let alarm = Regex::new(ALARM).context("bad pattern")?;
+        let alarm = Regex::new(&format!("(?m){ALARM}")).context("bad pattern")?;
         let mut deadline = Instant::now() + within;
         let mut reason = format!("not within {} s", within.as_secs());
         let mut alarmed = false;
