@@ -8,10 +8,11 @@ use core::arch::asm;
 
 use xenocryst_boot::cmdline::Options;
 
-use crate::arch::{self, apic, calibrate, clock, control, cpu, gdt, pic, rtc, smp};
+use crate::arch::{apic, calibrate, cpu, entry, gdt, pic, rtc, smp};
 use crate::console::{self, say};
 use crate::mm::early::EarlyMemory;
-use crate::{boot, mm, options};
+use crate::percpu::{this_cpu, work};
+use crate::{boot, dom0, emulate, mm, options};
 
 /// The first Rust code: called by `boot::entry` on the boot CPU with the loader's magic number and the physical address
 /// of its information.
@@ -72,12 +73,14 @@ extern "C" fn boot_cpu() -> ! {
     // SAFETY: runs on the block made for CPU 0, with interrupts off.
     unsafe { gdt::load_tables(0) };
     smp::start_others(core::iter::empty(), u32::MAX);
+    emulate::ports::init(console::port_base(), None);
+    dom0::start();
     run_cpu()
 }
 
-/// Where every CPU ends up once it is set up: running guests.
+/// Where every CPU ends up once it is set up: choosing a vCPU and running it.
 pub fn run_cpu() -> ! {
-    loop {
-        arch::halt();
-    }
+    this_cpu().raise(work::SCHEDULE);
+    // SAFETY: the CPU is on its own stack with its tables loaded; the frame is filled by the choice that SCHEDULE asks for.
+    unsafe { entry::enter_guest() }
 }

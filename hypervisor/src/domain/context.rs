@@ -9,7 +9,7 @@ use core::sync::atomic::Ordering;
 
 use super::{Vcpu, descriptors};
 use crate::arch::msr::{rdmsr, wrmsr};
-use crate::arch::{control, fpu};
+use crate::arch::{control, fpu, tlb};
 use crate::percpu::{CpuInfo, GuestRegs};
 
 /// Model-specific registers of the segment bases.
@@ -70,7 +70,7 @@ fn load_address_space(cpu: &CpuInfo, next: &'static Vcpu) {
     if let Some(previous) = cpu.current.get()
         && !core::ptr::eq(previous.domain, next.domain)
     {
-        control::flush_tlb_local();
+        tlb::flush_local();
         previous.domain.memory.clear_cpu_dirty(cpu.cpu);
     }
 }

@@ -9,7 +9,7 @@ use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
 
 use spin::{Mutex, Once};
 use xenocryst_abi::{DomId, Mfn, Vaddr};
-use xenocryst_memory::{DomainMemory, IoAccess};
+use xenocryst_memory::{DomainMemory, IoAccess, MachineMemory};
 
 use super::{Callback, Domain, MAX_VCPUS, Roots, SharedInfo, TrapEntry, Vcpu, VcpuInfo};
 use crate::arch::fpu;
@@ -45,7 +45,7 @@ pub fn domain(plan: Plan) -> Result<&'static Domain, NoMemory> {
     let per_domain = PerDomain::new(max_vcpus as usize).map_err(|_| NoMemory)?;
     let memory = DomainMemory::new(plan.id, plan.privileged, per_domain.slot_entry(), plan.io);
     memory.set_max_pages(plan.max_pages);
-    let shared = crate::mm::shared_frame().ok_or(NoMemory)?;
+    let shared = zeroed_frame()?;
     let domain: &'static Domain = Box::leak(Box::new(Domain {
         id: plan.id,
         memory,
@@ -62,8 +62,12 @@ pub fn domain(plan: Plan) -> Result<&'static Domain, NoMemory> {
         dying: AtomicBool::new(false),
         time_offset_ns: AtomicU64::new(0),
         pci_cf8: AtomicU32::new(0),
+        grants: crate::grants::GrantTable::new(),
+        latches: crate::emulate::ports::Latches::new(),
     }));
-    engine().share_with(&domain.memory, shared, true);
+    if !engine().share_with(&domain.memory, shared, true) {
+        return Err(NoMemory);
+    }
     crate::time::show_wall_clock(domain);
     Ok(domain)
 }
@@ -80,9 +84,9 @@ pub fn vcpu(domain: &'static Domain, id: u32) -> Result<&'static Vcpu, NoMemory>
     let info = match domain.shared_info.vcpu_info(id) {
         Some(legacy) => legacy,
         // Above the legacy number a vCPU has its own page until the guest gives it a place.
-        None => direct_map(crate::mm::private_frame().ok_or(NoMemory)?),
+        None => direct_map(zeroed_frame()?),
     };
-    let fpu_area = direct_map(crate::mm::private_frame().ok_or(NoMemory)?).raw() as *mut u8;
+    let fpu_area = direct_map(zeroed_frame()?).raw() as *mut u8;
     // SAFETY: a page of its own, aligned and used by nobody else yet.
     unsafe { fpu::initialise(fpu_area) };
     let vcpu: &'static Vcpu = Box::leak(Box::new(new_vcpu(domain, id, VcpuInfo::new(info), fpu_area)));
@@ -117,6 +121,7 @@ fn new_vcpu(domain: &'static Domain, id: u32, info: VcpuInfo, fpu_area: *mut u8)
         cr2: Cell::new(0),
         cr4: Cell::new(0),
         xcr0: Cell::new(1),
+        io_bitmap: Cell::new((0, 0)),
         iopl: Cell::new(0),
         debug: Cell::new([0, 0, 0, 0, 0, 0, 0xffff_0ff0, 0x400]),
         descriptors: Mutex::default(),
@@ -134,6 +139,13 @@ fn new_vcpu(domain: &'static Domain, id: u32, info: VcpuInfo, fpu_area: *mut u8)
         pending_special: AtomicU32::new(0),
         upcalls: AtomicU64::new(0),
     }
+}
+
+/// A frame of the hypervisor's own, all zero.
+fn zeroed_frame() -> Result<Mfn, NoMemory> {
+    let frame = crate::mm::frames::alloc_page().ok_or(NoMemory)?;
+    engine().machine().zero_frame(frame);
+    Ok(frame)
 }
 
 fn direct_map(frame: Mfn) -> Vaddr {

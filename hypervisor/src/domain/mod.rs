@@ -60,6 +60,10 @@ pub struct Domain {
     pub time_offset_ns: AtomicU64,
     /// The last value written to the PCI configuration address port, for a domain that may use it.
     pub pci_cf8: AtomicU32,
+    /// Its grant table.
+    pub grants: crate::grants::GrantTable,
+    /// What its emulated ports remember.
+    pub latches: crate::emulate::ports::Latches,
 }
 
 static DOMAINS: Mutex<[Option<&'static Domain>; 64]> = Mutex::new([None; 64]);
@@ -107,6 +111,13 @@ pub fn find(id: DomId) -> Option<&'static Domain> {
 pub fn for_each(each: impl Fn(&'static Domain)) {
     let domains = *DOMAINS.lock();
     domains.into_iter().flatten().for_each(each);
+}
+
+/// The domain with the lowest number that is at least `number`.
+pub fn first_from(number: u32) -> Option<&'static Domain> {
+    let domains = DOMAINS.lock();
+    let from = domains.iter().flatten().filter(|domain| u32::from(domain.id.0) >= number);
+    from.min_by_key(|domain| domain.id.0).copied()
 }
 
 /// The control domain, once it is built.

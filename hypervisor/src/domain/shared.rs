@@ -5,25 +5,25 @@
 //! Layouts: `public/xen.h` (`struct shared_info`, `struct vcpu_info`).
 
 use core::cell::Cell;
+use core::mem::offset_of;
 use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64};
 
-use xenocryst_abi::Mfn;
-use xenocryst_abi::{PAGE_SIZE, Vaddr};
+use xenocryst_abi::{Mfn, PAGE_SIZE, Vaddr, shared_info};
 
 /// Bytes of one `struct vcpu_info` on x86-64.
-pub const VCPU_INFO_SIZE: u64 = 64;
+pub const VCPU_INFO_SIZE: u64 = size_of::<shared_info::VcpuInfo>() as u64;
 /// `struct vcpu_info`s that stand in the shared page itself (`XEN_LEGACY_MAX_VCPUS`).
-pub const LEGACY_VCPUS: u32 = 32;
+pub const LEGACY_VCPUS: u32 = shared_info::LEGACY_MAX_VCPUS as u32;
 /// Offset of `evtchn_pending` in `struct shared_info`.
-const EVTCHN_PENDING: usize = 2048;
+const EVTCHN_PENDING: usize = offset_of!(shared_info::SharedInfo, evtchn_pending);
 /// Offset of `evtchn_mask`.
-const EVTCHN_MASK: usize = 2560;
+const EVTCHN_MASK: usize = offset_of!(shared_info::SharedInfo, evtchn_mask);
 /// Offset of `wc_version`, followed by the seconds and nanoseconds of the wall clock.
-const WALL_CLOCK: usize = 3072;
+const WALL_CLOCK: usize = offset_of!(shared_info::SharedInfo, wc_version);
 /// Offset of `wc_sec_hi` (x86-64 keeps it after the nanoseconds).
-const WALL_CLOCK_SEC_HI: usize = 3084;
+const WALL_CLOCK_SEC_HI: usize = offset_of!(shared_info::SharedInfo, wc_sec_hi);
 /// Offset of `arch` (`struct arch_shared_info`).
-pub const ARCH: usize = 3088;
+pub const ARCH: usize = offset_of!(shared_info::SharedInfo, arch);
 
 /// A domain's shared information page, through the direct map.
 pub struct SharedInfo {

@@ -95,6 +95,8 @@ pub struct Vcpu {
     pub cr4: Cell<u64>,
     /// Extended control register 0.
     pub xcr0: Cell<u64>,
+    /// The guest's own I/O permission bitmap: its linear address, and the number of ports it covers.
+    pub io_bitmap: Cell<(u64, u32)>,
     /// I/O privilege level as set by `PHYSDEVOP_set_iopl`.
     pub iopl: Cell<u8>,
     /// Debug registers 0 to 3, 6 and 7 (4 and 5 unused).

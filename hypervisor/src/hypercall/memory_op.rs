@@ -11,7 +11,7 @@ use core::sync::atomic::Ordering;
 
 use xenocryst_abi::hypercall::errno::{EFAULT, EINVAL, ENOSYS, EPERM, Errno};
 use xenocryst_abi::memory_op::{CMD_MASK, CMD_SHIFT, MemoryDomain, MemoryReservation, flag, op};
-use xenocryst_abi::{DomId, Mfn, PAGE_SIZE, Pfn, Vaddr};
+use xenocryst_abi::{DomId, Mfn, Pfn, Vaddr};
 use xenocryst_memory::{AddressLimit, Refusal};
 
 use super::{Answer, Call, Stop, owners, report_refusal};
@@ -145,11 +145,6 @@ fn one_extent(
 /// Whether `domain` may see the machine's own layout.
 fn require_privilege(domain: &Domain) -> Result<(), Errno> {
     if domain.privileged { Ok(()) } else { Err(EPERM) }
-}
-
-/// The number of 2 MiB pieces of an M2P of `entries` entries.
-fn pieces(entries: u64) -> u64 {
-    entries.saturating_mul(8).div_ceil(512 * PAGE_SIZE)
 }
 
 /// Whether `id` names the caller itself.

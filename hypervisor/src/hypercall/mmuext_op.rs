@@ -4,39 +4,18 @@
 //! is loaded and released after another one is (I44).
 
 use xenocryst_abi::hypercall::errno::{EACCES, EFAULT, EINVAL, ENOSYS, EOPNOTSUPP, EPERM, Errno};
+use xenocryst_abi::mmu::{MmuextOp, mmuext};
 use xenocryst_abi::{DomId, Mfn, Vaddr};
 use xenocryst_memory::{Budget, DomainMemory, Level, Progress, Refusal};
 
 use super::mmu_update::Batch;
 use super::{Answer, Call, owners, report_refusal, tlb};
-use crate::arch::{control, guest_access};
+use crate::arch::{control, guest_access, tlb as tlb_clock};
 use crate::domain::{Vcpu, descriptors};
 use crate::mm::machine::engine;
 
 /// Bytes of `struct mmuext_op`: command, padding, two arguments.
-const OP_SIZE: u64 = 24;
-
-/// `MMUEXT_*` (`public/xen.h`).
-mod command {
-    pub const PIN_L1: u32 = 0;
-    pub const PIN_L4: u32 = 3;
-    pub const UNPIN: u32 = 4;
-    pub const NEW_BASEPTR: u32 = 5;
-    pub const TLB_FLUSH_LOCAL: u32 = 6;
-    pub const INVLPG_LOCAL: u32 = 7;
-    pub const TLB_FLUSH_MULTI: u32 = 8;
-    pub const INVLPG_MULTI: u32 = 9;
-    pub const TLB_FLUSH_ALL: u32 = 10;
-    pub const INVLPG_ALL: u32 = 11;
-    pub const FLUSH_CACHE: u32 = 12;
-    pub const SET_LDT: u32 = 13;
-    pub const NEW_USER_BASEPTR: u32 = 15;
-    pub const CLEAR_PAGE: u32 = 16;
-    pub const COPY_PAGE: u32 = 17;
-    pub const FLUSH_CACHE_GLOBAL: u32 = 18;
-    pub const MARK_SUPER: u32 = 19;
-    pub const UNMARK_SUPER: u32 = 20;
-}
+const OP_SIZE: u64 = size_of::<MmuextOp>() as u64;
 
 /// One operation, copied from the guest.
 struct Op {
@@ -82,8 +61,7 @@ pub fn handle(call: &Call) -> Answer {
             Err(Unfinished::Errno(errno)) => return batch.finish(Err(errno.into())),
             Err(Unfinished::Refused(refusal)) => {
                 report_refusal(call.vcpu, &refusal);
-                let errno = Errno(-refusal.errno().as_return() as i32);
-                return batch.finish(Err(errno.into()));
+                return batch.finish(Err(Errno::from(refusal.errno()).into()));
             }
         }
         batch.index += 1;
@@ -102,7 +80,7 @@ fn one(
 ) -> Result<(), Unfinished> {
     let frame = Mfn::new(op.first);
     match op.command {
-        command::PIN_L1..=command::PIN_L4 => {
+        mmuext::PIN_L1_TABLE..=mmuext::PIN_L4_TABLE => {
             let level = match op.command {
                 0 => Level::L1,
                 1 => Level::L2,
@@ -111,15 +89,15 @@ fn one(
             };
             done(engine().pin_table(pages, frame, level, budget)?)
         }
-        command::UNPIN => done(engine().unpin_table(pages, frame, budget)?),
-        command::CLEAR_PAGE => Ok(engine().clear_page(pages, frame)?),
-        command::COPY_PAGE => Ok(engine().copy_page(pages, frame, Mfn::new(op.second))?),
-        command::MARK_SUPER | command::UNMARK_SUPER => Err(EOPNOTSUPP.into()),
+        mmuext::UNPIN_TABLE => done(engine().unpin_table(pages, frame, budget)?),
+        mmuext::CLEAR_PAGE => Ok(engine().clear_page(pages, frame)?),
+        mmuext::COPY_PAGE => Ok(engine().copy_page(pages, frame, Mfn::new(op.second))?),
+        mmuext::MARK_SUPER | mmuext::UNMARK_SUPER => Err(EOPNOTSUPP.into()),
         _ if !core::ptr::eq(pages, &vcpu.domain.memory) => Err(EPERM.into()),
-        command::NEW_BASEPTR => new_kernel_root(vcpu, frame, budget),
-        command::NEW_USER_BASEPTR => new_user_root(vcpu, frame, budget),
-        command::SET_LDT => Ok(descriptors::set_ldt(vcpu, op.first, op.second)?),
-        command::FLUSH_CACHE | command::FLUSH_CACHE_GLOBAL => flush_cache(vcpu),
+        mmuext::NEW_BASEPTR => new_kernel_root(vcpu, frame, budget),
+        mmuext::NEW_USER_BASEPTR => new_user_root(vcpu, frame, budget),
+        mmuext::SET_LDT => Ok(descriptors::set_ldt(vcpu, op.first, op.second)?),
+        mmuext::FLUSH_CACHE | mmuext::FLUSH_CACHE_GLOBAL => flush_cache(vcpu),
         _ => flush_tlb(vcpu, op),
     }
 }
@@ -129,6 +107,14 @@ fn done(progress: Progress<()>) -> Result<(), Unfinished> {
         Progress::Done(()) => Ok(()),
         Progress::Preempted => Err(Unfinished::Preempted),
     }
+}
+
+/// A write to CR3 by the guest's kernel: as `MMUEXT_NEW_BASEPTR`, at once.
+///
+/// # Errors
+/// `EINVAL` if the frame cannot be a root.
+pub fn new_base_pointer(vcpu: &'static Vcpu, frame: Mfn) -> Result<(), Errno> {
+    new_kernel_root(vcpu, frame, &mut Budget::unlimited()).map_err(|_| EINVAL)
 }
 
 /// `MMUEXT_NEW_BASEPTR`: the caller's kernel goes on in another address space.
@@ -142,7 +128,7 @@ fn new_kernel_root(vcpu: &'static Vcpu, frame: Mfn, budget: &mut Budget) -> Resu
     // SAFETY: just validated and referenced; the caller is in kernel mode, so this is the root to run on.
     unsafe { control::write_cr3(frame.maddr().raw()) };
     // User pages are mapped global so that they survive system calls; they must not survive a change of process.
-    control::flush_tlb_local();
+    tlb_clock::flush_local();
     if let Some(old) = vcpu.roots.lock().kernel.replace(root) {
         engine().put_root(memory, old, budget);
     }
@@ -180,12 +166,12 @@ fn flush_tlb(vcpu: &'static Vcpu, op: &Op) -> Result<(), Unfinished> {
     let domain = vcpu.domain;
     let page = tlb::What::Page(Vaddr::new(op.first));
     let (scope, what) = match op.command {
-        command::TLB_FLUSH_LOCAL => (tlb::Scope::Local, tlb::What::All),
-        command::INVLPG_LOCAL => (tlb::Scope::Local, page),
-        command::TLB_FLUSH_MULTI => (tlb::of_vcpus(domain, Vaddr::new(op.second))?, tlb::What::All),
-        command::INVLPG_MULTI => (tlb::of_vcpus(domain, Vaddr::new(op.second))?, page),
-        command::TLB_FLUSH_ALL => (tlb::all_of(domain), tlb::What::All),
-        command::INVLPG_ALL => (tlb::all_of(domain), page),
+        mmuext::TLB_FLUSH_LOCAL => (tlb::Scope::Local, tlb::What::All),
+        mmuext::INVLPG_LOCAL => (tlb::Scope::Local, page),
+        mmuext::TLB_FLUSH_MULTI => (tlb::of_vcpus(domain, Vaddr::new(op.second))?, tlb::What::All),
+        mmuext::INVLPG_MULTI => (tlb::of_vcpus(domain, Vaddr::new(op.second))?, page),
+        mmuext::TLB_FLUSH_ALL => (tlb::all_of(domain), tlb::What::All),
+        mmuext::INVLPG_ALL => (tlb::all_of(domain), page),
         _ => return Err(ENOSYS.into()),
     };
     if let tlb::What::Page(at) = what

@@ -8,7 +8,7 @@ use core::sync::atomic::Ordering;
 use xenocryst_abi::hypercall::errno::Errno;
 use xenocryst_abi::Vaddr;
 
-use crate::arch::{control, guest_access, smp};
+use crate::arch::{control, guest_access, tlb};
 use crate::domain::Domain;
 use crate::percpu::this_cpu;
 
@@ -62,22 +62,15 @@ pub fn flush(scope: Scope, what: What) {
     }
     match scope {
         Scope::Local => local(what),
-        Scope::Cpus(mask) => {
-            let own = 1_u64 << this_cpu().cpu;
-            if mask & own != 0 {
-                local(what);
-            }
-            if mask & !own != 0 {
-                smp::flush_tlb_mask(mask & !own);
-            }
-        }
+        Scope::Cpus(mask) if mask == 1 << this_cpu().cpu => local(what),
+        Scope::Cpus(mask) => tlb::flush(mask),
     }
 }
 
 #[inline]
 fn local(what: What) {
     match what {
-        What::All => control::flush_tlb_local(),
+        What::All => tlb::flush_local(),
         What::Page(at) => control::invlpg(at.raw()),
     }
 }

@@ -7,7 +7,7 @@
 
 use core::sync::atomic::Ordering;
 
-use xenocryst_abi::Vaddr;
+use xenocryst_abi::{Vaddr, segment};
 
 use super::vector;
 use crate::arch::guest_access;
@@ -16,9 +16,9 @@ use crate::hypercall::vm_assist::ARCHITECTURAL_IOPL;
 use crate::percpu::{GuestRegs, this_cpu};
 
 /// `FLAT_RING3_CS64`.
-pub const FLAT_CS64: u64 = 0xe033;
+pub const FLAT_CS64: u64 = segment::FLAT_RING3_CS64 as u64;
 /// `FLAT_RING3_SS64`.
-pub const FLAT_SS: u64 = 0xe02b;
+pub const FLAT_SS: u64 = segment::FLAT_RING3_SS64 as u64;
 /// The interrupt flag in RFLAGS.
 pub const IF: u64 = 1 << 9;
 /// Flags cleared when a handler is entered: trap, nested task, resume, virtual 8086, alignment check.

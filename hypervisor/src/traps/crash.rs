@@ -3,12 +3,14 @@
 use core::fmt::Arguments;
 use core::sync::atomic::Ordering;
 
+use xenocryst_abi::sched::shutdown;
+
 use crate::console::{Level, Source, log};
 use crate::domain::Domain;
 use crate::percpu::{GuestRegs, this_cpu, work};
 
 /// `SHUTDOWN_crash` (`public/sched.h`), plus one as `Domain::shutdown` keeps it.
-const CRASHED: u32 = 3 + 1;
+const CRASHED: u32 = shutdown::CRASH + 1;
 
 /// Stops `domain` and says why, with the registers of the vCPU at fault when it is the one loaded here.
 #[cold]

@@ -21,6 +21,7 @@ pub fn from_guest(regs: &mut GuestRegs, vcpu: &'static Vcpu) {
         match emulate::general_protection(regs, vcpu) {
             Outcome::Done => return,
             Outcome::Inject { vector, error } => return bounce::inject(regs, vcpu, vector, error),
+            Outcome::PageFault { address, error } => return bounce::inject_page_fault(regs, vcpu, address, error),
             Outcome::NotOurs => {}
         }
     }

@@ -19,24 +19,7 @@ use crate::domain::Vcpu;
 use crate::percpu::{GuestRegs, current, this_cpu};
 
 pub use exit::exit_to_guest;
-
-/// Vector numbers of the exceptions (CPU manual volume 3, chapter 6).
-#[allow(missing_docs)]
-pub mod vector {
-    pub const DEBUG: u8 = 1;
-    pub const NMI: u8 = 2;
-    pub const BREAKPOINT: u8 = 3;
-    pub const INVALID_OPCODE: u8 = 6;
-    pub const NO_DEVICE: u8 = 7;
-    pub const DOUBLE_FAULT: u8 = 8;
-    pub const INVALID_TSS: u8 = 10;
-    pub const STACK_SEGMENT: u8 = 12;
-    pub const GENERAL_PROTECTION: u8 = 13;
-    pub const PAGE_FAULT: u8 = 14;
-    pub const ALIGNMENT: u8 = 17;
-    pub const MACHINE_CHECK: u8 = 18;
-    pub const SIMD: u8 = 19;
-}
+pub use xenocryst_abi::trap::vector;
 
 /// A vector arrived while a guest ran; its registers are in the frame.
 pub extern "C" fn from_guest(regs: &mut GuestRegs) {
@@ -117,6 +100,7 @@ fn invalid_opcode(regs: &mut GuestRegs, vcpu: &'static Vcpu) {
     match crate::emulate::invalid_opcode(regs, vcpu) {
         Outcome::Done => {}
         Outcome::Inject { vector, error } => bounce::inject(regs, vcpu, vector, error),
+        Outcome::PageFault { address, error } => bounce::inject_page_fault(regs, vcpu, address, error),
         Outcome::NotOurs => bounce::inject(regs, vcpu, vector::INVALID_OPCODE, None),
     }
 }
@@ -126,7 +110,7 @@ fn no_device(regs: &mut GuestRegs, vcpu: &'static Vcpu) {
     vcpu.cr0_ts.set(false);
     // SAFETY: clears CR0.TS, which only guards the guest's own floating point state.
     unsafe { asm!("clts", options(nomem, nostack)) };
-    bounce::inject(regs, vcpu, vector::NO_DEVICE, None);
+    bounce::inject(regs, vcpu, vector::DEVICE_NOT_AVAILABLE, None);
 }
 
 /// The faulting address of the last page fault on this CPU.

@@ -6,6 +6,8 @@
 use xenocryst_abi::{Mfn, PAGE_SIZE, Vaddr};
 use xenocryst_memory::PteStoreOutcome;
 
+use xenocryst_abi::trap::page_fault::{FETCH, PRESENT, RESERVED, WRITE};
+
 use super::{bounce, read_cr2};
 use crate::arch::guest_access::{HYPERVISOR_END, HYPERVISOR_START};
 use crate::domain::{Vcpu, descriptors};
@@ -13,12 +15,8 @@ use crate::emulate;
 use crate::mm::machine::engine;
 use crate::percpu::GuestRegs;
 
-/// Error code: the page was present (a protection fault).
-const PRESENT: u32 = 1;
-/// Error code: the access was a write.
-const WRITE: u32 = 2;
 /// Error code: reserved bits were set in an entry, or it was an instruction fetch.
-const RESERVED_OR_FETCH: u32 = 8 | 16;
+const RESERVED_OR_FETCH: u32 = RESERVED | FETCH;
 
 /// Answers a page fault.
 pub fn from_guest(regs: &mut GuestRegs, vcpu: &'static Vcpu) {

@@ -92,10 +92,10 @@ fn one_chunk(
     let limit = address_limit(output.mem_flags);
     let refused = |refusal: xenocryst_memory::Refusal| {
         report_refusal(call.vcpu, &refusal);
-        Errno(-refusal.errno().as_return() as i32)
+        refusal.errno().into()
     };
     let mut exchange = engine()
-        .begin_exchange(memory, chunk.output, output.extent_order as u8, limit)
+        .begin_exchange(memory, chunk.output as u32, output.extent_order as u8, limit)
         .map_err(|_| ENOMEM)?;
     for index in done..done + chunk.input {
         let taken = guest_access::read_u64(input.extent_start.wrapping_add(index * 8)).and_then(|first| {

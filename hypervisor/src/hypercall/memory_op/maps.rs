@@ -1,14 +1,13 @@
 //! The memory operations that only tell: the machine's memory map, and where the M2P is.
 
 use xenocryst_abi::Vaddr;
-use xenocryst_abi::hypercall::errno::{EFAULT, EINVAL, Errno};
+use xenocryst_abi::hypercall::errno::EINVAL;
 use xenocryst_abi::memory_op::{E820Entry, MachphysMapping, MachphysMfnList, MemoryMap};
 
 use super::super::{Answer, Call};
-use super::{pieces, require_privilege};
+use super::require_privilege;
 use crate::arch::guest_access;
 use crate::mm::layout;
-use crate::mm::machine::engine;
 
 /// `MACH2PHYS_VIRT_END` (`public/arch-x86/xen-x86_64.h`).
 const M2P_GUEST_END: u64 = 0xffff_8040_0000_0000;
@@ -17,13 +16,14 @@ const M2P_GUEST_END: u64 = 0xffff_8040_0000_0000;
 pub fn machine_memory_map(call: &Call, at: Vaddr) -> Answer {
     require_privilege(call.vcpu.domain)?;
     let mut request: MemoryMap = guest_access::read(at)?;
-    let map: &[E820Entry] = crate::mm::memory_map();
+    let map = crate::boot::info().memory.entries();
     if (request.nr_entries as usize) < map.len() {
         return Err(EINVAL.into());
     }
     for (index, entry) in map.iter().enumerate() {
         let to = request.buffer.wrapping_add((index * size_of::<E820Entry>()) as u64);
-        guest_access::write(to, entry)?;
+        let entry = E820Entry { addr: entry.start, size: entry.end - entry.start, kind: entry.kind.raw() };
+        guest_access::write(to, &entry)?;
     }
     request.nr_entries = map.len() as u32;
     guest_access::write(at, &request)?;
@@ -44,17 +44,12 @@ pub fn machphys_mapping(at: Vaddr) -> Answer {
 /// `XENMEM_machphys_mfn_list`: the first frame of each 2 MiB piece of the M2P.
 pub fn machphys_mfn_list(at: Vaddr) -> Answer {
     let mut request: MachphysMfnList = guest_access::read(at)?;
-    let entries = engine().maximum_ram_page().raw().saturating_add(1);
-    let count = pieces(entries).min(u64::from(request.max_extents));
-    for piece in 0..count {
-        let frame = piece_frame(piece)?;
-        guest_access::write_u64(request.extent_start.wrapping_add(piece * 8), frame)?;
+    let pieces = crate::mm::storage::m2p_pieces();
+    let count = pieces.len().min(request.max_extents as usize);
+    for (index, frame) in pieces[..count].iter().enumerate() {
+        guest_access::write_u64(request.extent_start.wrapping_add(index as u64 * 8), frame.raw())?;
     }
     request.nr_extents = count as u32;
     guest_access::write(at, &request)?;
     Ok(0)
-}
-
-fn piece_frame(piece: u64) -> Result<u64, Errno> {
-    crate::mm::m2p_frame(piece * 512).map(|frame| frame.raw()).ok_or(EFAULT)
 }
