@@ -146,4 +146,38 @@ mod tests {
         assert_eq!(queue.pop_expired(6), None);
         assert_eq!(queue.earliest(), 7);
     }
+
+    #[test]
+    fn agrees_with_a_sorted_map_over_many_changes() {
+        let mut queue = DeadlineQueue::new();
+        let mut model = alloc::collections::BTreeMap::new();
+        let mut random = 1_u64;
+        for _ in 0..5000 {
+            random = random
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            let (key, at) = ((random >> 33) % 7, (random >> 40) % 100);
+            match (random >> 60) % 4 {
+                0 => {
+                    queue.set(key, NEVER).unwrap();
+                    model.remove(&key);
+                }
+                1 => {
+                    if let Some(key) = queue.pop_expired(at) {
+                        assert!(model.remove(&key).is_some_and(|due| due <= at));
+                    } else {
+                        assert!(model.values().all(|due| *due > at));
+                    }
+                }
+                _ => {
+                    queue.set(key, at).unwrap();
+                    model.insert(key, at);
+                }
+            }
+            assert_eq!(
+                queue.earliest(),
+                model.values().min().copied().unwrap_or(NEVER)
+            );
+        }
+    }
 }

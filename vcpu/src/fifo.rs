@@ -8,30 +8,32 @@
 
 use core::sync::atomic::{AtomicU32, Ordering};
 
+use xenocryst_abi::event_channel::fifo;
+
 use crate::Raised;
 
 /// Bit of an event word: the event is pending.
-pub const PENDING: u32 = 1 << 31;
+pub const PENDING: u32 = 1 << fifo::PENDING;
 /// Bit: the guest does not want the event now.
-pub const MASKED: u32 = 1 << 30;
+pub const MASKED: u32 = 1 << fifo::MASKED;
 /// Bit: the event is on a queue.
-pub const LINKED: u32 = 1 << 29;
+pub const LINKED: u32 = 1 << fifo::LINKED;
 /// Bit: the hypervisor is about to change the link; the guest waits with unmasking.
-pub const BUSY: u32 = 1 << 28;
+pub const BUSY: u32 = 1 << fifo::BUSY;
 /// The part of an event word that names the next event of the queue (`EVTCHN_FIFO_LINK_BITS` is 17).
-pub const LINK_MASK: u32 = (1 << LINK_BITS) - 1;
+pub const LINK_MASK: u32 = fifo::LINK_MASK;
 /// Bits of a link.
-pub const LINK_BITS: u32 = 17;
+pub const LINK_BITS: u32 = fifo::LINK_BITS;
 /// Ports that this format can express.
-pub const PORTS: u32 = 1 << LINK_BITS;
+pub const PORTS: u32 = fifo::NR_CHANNELS;
 /// Event words in one page.
 pub const WORDS_PER_PAGE: u32 = 1024;
 /// Most pages of event words.
 pub const MAX_PAGES: usize = (PORTS / WORDS_PER_PAGE) as usize;
 /// Queues of one vCPU; a priority is below this, and 0 is the most urgent.
-pub const QUEUES: usize = 16;
+pub const QUEUES: usize = fifo::MAX_QUEUES as usize;
 /// The priority of a port for which the guest chose none.
-pub const DEFAULT_PRIORITY: u8 = 7;
+pub const DEFAULT_PRIORITY: u8 = fifo::PRIORITY_DEFAULT as u8;
 
 /// Changes that a guest keeping the protocol can make to a linked word between two looks at it: set and clear the mask,
 /// clear pending, unlink. Further attempts only help a guest that does not.

@@ -251,4 +251,46 @@ mod tests {
         assert!(queue.remove('b') && !queue.remove('b'));
         assert_eq!(queue.deadline(), NEVER);
     }
+
+    #[test]
+    fn no_entry_is_lost_or_doubled_whatever_happens() {
+        let mut queue = RunQueue::new();
+        let mut present = [false; 6];
+        let (mut random, mut now) = (7_u64, 0);
+        for _ in 0..5000 {
+            random = random
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            now += (random >> 50) * 1000;
+            let entry = (random >> 33) as usize % present.len();
+            match (random >> 60) % 5 {
+                0 => {
+                    let stolen = queue.steal(|other| other % 2 == 0);
+                    if let Some(stolen) = stolen {
+                        present[stolen] = false;
+                    }
+                }
+                1 => queue.yield_now(),
+                2 => {
+                    let blocked = queue.running();
+                    queue.choose(now, |other| Some(other) != blocked || other != entry);
+                    if blocked == Some(entry) {
+                        present[entry] = false;
+                    }
+                }
+                3 => {
+                    assert_eq!(
+                        queue.choose(now, |_| true).is_some(),
+                        present.iter().any(|here| *here)
+                    );
+                }
+                _ => {
+                    assert_eq!(queue.wake(entry), !present[entry]);
+                    present[entry] = true;
+                }
+            }
+            let there = queue.waiting() + usize::from(queue.running().is_some());
+            assert_eq!(there, present.iter().filter(|here| **here).count());
+        }
+    }
 }

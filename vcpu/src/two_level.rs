@@ -9,7 +9,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use crate::Raised;
 
 /// Ports that this format can express on x86-64: 64 words of 64 bits.
-pub const PORTS: u32 = 4096;
+pub const PORTS: u32 = xenocryst_abi::event_channel::TWO_LEVEL_CHANNELS;
 
 /// The bit arrays of one domain. `word` is below 64 in every call.
 pub trait SharedBits {
