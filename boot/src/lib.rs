@@ -11,12 +11,15 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+pub mod acpi;
 pub mod cmdline;
+pub mod elf;
 pub mod info;
 pub mod kernel;
 pub mod memory_map;
 pub mod multiboot1;
 pub mod multiboot2;
+pub mod notes;
 pub mod phys;
 pub mod refusal;
 pub mod regions;
