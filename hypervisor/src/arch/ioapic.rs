@@ -188,6 +188,14 @@ pub fn set_masked(gsi: u32, masked: bool) -> bool {
     true
 }
 
+/// Sends line `gsi` to the CPU whose APIC has number `destination`; the rest of its routing stays. False if there is no such line.
+pub fn set_destination(gsi: u32, destination: u8) -> bool {
+    let Some((ioapic, line)) = find(gsi) else { return false };
+    let _guard = ACCESS.lock();
+    ioapic.write(FIRST_ENTRY + 2 * line + 1, u32::from(destination) << 24);
+    true
+}
+
 /// Ends a level-triggered interrupt at the controller itself, for lines whose local end of interrupt is not broadcast.
 /// Controllers of version 0x20 and later have the register. False if there is no such line.
 pub fn end_of_interrupt(gsi: u32, vector: u8) -> bool {

@@ -1,0 +1,70 @@
+//! `HYPERVISOR_domctl`: what tools do to domains. So far: describing one.
+//!
+//! Keeps true: only the control domain is heard, with the interface's own version.
+
+use core::sync::atomic::Ordering;
+
+use xenocryst_abi::domctl::{Domctl, GetDomainInfo, INTERFACE_VERSION, INVALID_MAX_VCPU_ID, info_flag, op};
+use xenocryst_abi::hypercall::errno::{EACCES, ENOSYS, EPERM, ESRCH};
+use xenocryst_abi::Vaddr;
+use zerocopy::FromZeros;
+
+use super::{Answer, Call};
+use crate::arch::guest_access;
+use crate::domain::{self, Domain};
+use crate::mm::engine;
+use crate::sched;
+
+/// Bytes before the union.
+const HEADER: u64 = 16;
+/// Offset of the domain's number in the call.
+const DOMAIN: u64 = 8;
+
+/// `domctl(op)`.
+pub fn handle(call: &Call) -> Answer {
+    if !call.vcpu.domain.privileged {
+        return Err(EPERM.into());
+    }
+    let at = Vaddr::new(call.args[0]);
+    let request: Domctl = guest_access::read(at)?;
+    if request.interface_version != INTERFACE_VERSION {
+        return Err(EACCES.into());
+    }
+    match request.cmd {
+        op::GETDOMAININFO => {
+            // The domain with this number or the next there is.
+            let found = domain::first_from(u32::from(request.domain.0)).ok_or(ESRCH)?;
+            guest_access::write(at.wrapping_add(DOMAIN), &found.id.0)?;
+            guest_access::write(at.wrapping_add(HEADER), &describe(found))?;
+            Ok(0)
+        }
+        _ => Err(ENOSYS.into()),
+    }
+}
+
+/// What tools are told of `domain`.
+pub fn describe(domain: &'static Domain) -> GetDomainInfo {
+    let mut info = GetDomainInfo::new_zeroed();
+    info.domain = domain.id;
+    let shutdown = domain.shutdown.load(Ordering::Acquire);
+    if shutdown != 0 {
+        info.flags |= info_flag::SHUTDOWN | (shutdown - 1) << info_flag::SHUTDOWN_SHIFT;
+    }
+    if domain.dying.load(Ordering::Acquire) {
+        info.flags |= info_flag::DYING;
+    }
+    let mut running = false;
+    info.max_vcpu_id = INVALID_MAX_VCPU_ID;
+    for vcpu in domain.each_vcpu() {
+        info.max_vcpu_id = vcpu.id;
+        if sched::is_up(vcpu) {
+            info.nr_online_vcpus += 1;
+            running |= vcpu.loaded.load(Ordering::Relaxed);
+        }
+    }
+    info.flags |= if running { info_flag::RUNNING } else { info_flag::BLOCKED };
+    info.tot_pages = u64::from(engine().owned_frames(domain.id));
+    info.max_pages = u64::from(domain.memory.max_pages());
+    info.shared_info_frame = domain.shared_info_mfn().raw();
+    info
+}
