@@ -14,6 +14,7 @@ mod cpuid;
 mod domain;
 mod emulate;
 mod events;
+mod grants;
 mod hypercall;
 mod irq;
 mod mm;
