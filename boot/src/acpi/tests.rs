@@ -124,7 +124,7 @@ fn structures_that_lie_about_their_length_end_the_list() {
 #[test]
 fn cutting_any_table_short_does_no_harm() {
     let whole = machine();
-    for length in (0..0x5100).step_by(7).chain(0xf_0000..0xf_0030) {
+    for length in (0..0x5100).step_by(97).chain(0xf_0000..0xf_0030) {
         let cut = Machine(whole.0.iter().take(length).copied().collect());
         let _ = cut.parse(Some(0xf_0010));
         let _ = sleep_types(&whole.0[0x5000 + HEADER..0x5000 + HEADER + length % 30]);
