@@ -188,7 +188,7 @@ pub fn set_masked(gsi: u32, masked: bool) -> bool {
     true
 }
 
-/// Sends line `gsi` to the CPU whose APIC has number `destination`; the rest of its routing stays. False if there is no such line.
+/// Sends line `gsi` to the CPU whose APIC has number `destination`. False if there is no such line.
 pub fn set_destination(gsi: u32, destination: u8) -> bool {
     let Some((ioapic, line)) = find(gsi) else { return false };
     let _guard = ACCESS.lock();
