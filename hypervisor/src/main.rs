@@ -9,8 +9,10 @@ extern crate alloc;
 
 mod arch;
 mod boot;
+mod builder;
 mod console;
 mod cpuid;
+mod dom0;
 mod domain;
 mod emulate;
 mod events;

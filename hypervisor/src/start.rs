@@ -8,11 +8,11 @@ use core::arch::asm;
 
 use xenocryst_boot::cmdline::Options;
 
-use crate::arch::{apic, calibrate, cpu, entry, gdt, pic, rtc, smp};
-use crate::console::{self, say};
+use crate::arch::{acpi, apic, calibrate, cpu, entry, gdt, pic, rtc, smp};
+use crate::console::{self, Level, Source, log, say};
 use crate::mm::early::EarlyMemory;
 use crate::percpu::{this_cpu, work};
-use crate::{boot, dom0, emulate, mm, options};
+use crate::{boot, dom0, emulate, irq, mm, options};
 
 /// The first Rust code: called by `boot::entry` on the boot CPU with the loader's magic number and the physical address
 /// of its information.
@@ -62,9 +62,11 @@ fn announce() {
 /// Finds the board's devices and starts time.
 fn init_board() {
     cpu::init_registers();
+    acpi::init(boot::info().rsdp);
     pic::disable();
     apic::init();
-    calibrate::run(calibrate::Sources::default());
+    acpi::add_ioapics();
+    calibrate::run(acpi::clock_sources());
     rtc::init();
 }
 
@@ -72,10 +74,20 @@ fn init_board() {
 extern "C" fn boot_cpu() -> ! {
     // SAFETY: runs on the block made for CPU 0, with interrupts off.
     unsafe { gdt::load_tables(0) };
-    smp::start_others(core::iter::empty(), u32::MAX);
-    emulate::ports::init(console::port_base(), None);
+    smp::start_others(acpi::apic_ids(), options::options().maxcpus.unwrap_or(u32::MAX));
+    emulate::ports::init(console::port_base(), acpi::tables().and_then(|acpi| acpi.fixed).map(|fixed| fixed.pm_timer));
+    connect_console();
     dom0::start();
     run_cpu()
+}
+
+/// Lets input on the serial console interrupt.
+fn connect_console() {
+    let Some(isa) = console::enable_input_interrupt() else { return };
+    let line = acpi::tables().map_or(u32::from(isa), |acpi| acpi.isa_line(isa).gsi);
+    if irq::claim_for_hypervisor(line, work::CONSOLE).is_err() {
+        log!(Source::Hypervisor, Level::Warning, "The serial console cannot interrupt: no input from it");
+    }
 }
 
 /// Where every CPU ends up once it is set up: choosing a vCPU and running it.

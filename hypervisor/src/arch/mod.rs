@@ -3,6 +3,7 @@
 //! Keeps true: `unsafe` with hardware effects stays in here; the rest of the hypervisor calls safe functions.
 //! Neighbours: `boot` (before), `irq` (who gets which interrupt), `time` (who wants the timer).
 
+pub mod acpi;
 pub mod apic;
 pub mod calibrate;
 pub mod clock;

@@ -117,6 +117,11 @@ pub fn cpu_count() -> u32 {
     COUNT.load(Ordering::Acquire)
 }
 
+/// The firmware's number of `cpu`, which is up.
+pub fn acpi_id(cpu: u32) -> Option<u32> {
+    super::acpi::acpi_id(apic::id_of(cpu)?)
+}
+
 /// Starts the CPUs whose APIC numbers `ids` gives (the boot CPU's own is skipped), until `limit` CPUs are up.
 pub fn start_others(ids: impl Iterator<Item = u32>, limit: u32) {
     let Some(page) = mm::early::trampoline_page() else {

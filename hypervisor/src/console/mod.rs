@@ -152,8 +152,15 @@ pub fn clear_ring() {
     with_console(|console| console.ring.clear());
 }
 
-/// Takes what was typed out of the port, and returns whether input now waits. Called for the port's interrupt.
-pub fn on_input() -> bool {
+/// Takes what was typed out of the port, and tells the control domain if input waits for it. Called for the port's interrupt.
+pub fn on_input() {
+    if receive() {
+        crate::events::send_dom0_virq(xenocryst_abi::virq::CONSOLE);
+    }
+}
+
+/// Moves what the port received to the waiting input. The answer is whether any input waits.
+fn receive() -> bool {
     let mut typed = [0; 64];
     let mut waiting = INPUT.lock();
     loop {

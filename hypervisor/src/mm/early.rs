@@ -6,7 +6,7 @@
 use core::cell::RefCell;
 
 use spin::Once;
-use xenocryst_abi::PAGE_SIZE;
+use xenocryst_abi::{Maddr, PAGE_SIZE};
 use xenocryst_boot::info::BootInfo;
 use xenocryst_boot::memory_map::MemoryKind;
 use xenocryst_boot::phys::PhysRead;
@@ -118,15 +118,22 @@ impl PhysRead for EarlyMemory {
 /// Reads physical memory through the direct map: RAM and the first MiB.
 pub struct DirectMapMemory;
 
-impl PhysRead for DirectMapMemory {
-    fn bytes(&self, addr: u64, len: u64) -> Option<&[u8]> {
+impl DirectMapMemory {
+    /// The `len` bytes at `addr`, if the direct map covers them. Used at boot only, for data that the loader or the firmware
+    /// left and that nobody writes to.
+    pub fn bytes_at(addr: u64, len: u64) -> Option<&'static [u8]> {
         let end = addr.checked_add(len)?;
-        let (start, stop) = (xenocryst_abi::Maddr::new(addr), xenocryst_abi::Maddr::new(end));
+        let (start, stop) = (Maddr::new(addr), Maddr::new(end));
         if end > LOW_MEMORY && !super::is_ram(start, stop) {
             return None;
         }
-        // SAFETY: the direct map covers the range. Used at boot only, for data that the loader or the firmware left and
-        // that nobody writes to.
+        // SAFETY: the direct map covers the range for ever.
         Some(unsafe { core::slice::from_raw_parts(super::direct_map(start), len as usize) })
+    }
+}
+
+impl PhysRead for DirectMapMemory {
+    fn bytes(&self, addr: u64, len: u64) -> Option<&[u8]> {
+        Self::bytes_at(addr, len)
     }
 }
