@@ -2,15 +2,17 @@
 //!
 //! Neighbours: `start` (calls [`start`] once the machine is up), `builder`, `domain`, `xenocryst-boot` (reads the image).
 
-use alloc::vec;
+use alloc::vec::Vec;
 
 use xenocryst_abi::{DomId, Maddr, PAGE_SIZE};
 use xenocryst_boot::cmdline::Options;
 use xenocryst_boot::info::Module;
+use xenocryst_boot::kernel::{self, KernelFile, Packed};
+use xenocryst_boot::refusal::Refusal;
 use xenocryst_memory::{IoAccess, IoRange};
 
 use crate::arch::{ioapic, msr, smp};
-use crate::builder::{self, Kernel, Segment};
+use crate::builder;
 use crate::console::say;
 use crate::domain::{self, Domain, create};
 use crate::mm::machine::engine;
@@ -88,17 +90,32 @@ fn module_bytes(module: &Module<'_>) -> &'static [u8] {
 
 /// Unpacks the kernel, checks it, and builds the domain around it.
 fn load(domain: &'static Domain, file: &[u8], initrd: &[u8], command_line: &str, nr_pages: u64) {
-    let image = match unpack(file) {
-        Ok(image) => image,
-        Err(refusal) => panic!("dom0's kernel cannot be used: {refusal}"),
+    let refused = |refusal: Refusal<'_>| -> ! { panic!("dom0's kernel cannot be used: {refusal}") };
+    let unpacked;
+    let image = match KernelFile::find(file, MOST_UNPACKED).unwrap_or_else(|refusal| refused(refusal)) {
+        KernelFile::Plain(image) => image,
+        KernelFile::Packed(packed) => {
+            unpacked = unpack(&packed);
+            &unpacked
+        }
     };
-    let kernel = match xenocryst_boot::kernel::pv_kernel(&image) {
-        Ok(kernel) => kernel,
-        Err(refusal) => panic!("dom0's kernel cannot be used: {refusal}"),
-    };
-    say!("Dom0's kernel: entry {:#x}, {} MiB, initrd {} kB", kernel.entry, nr_pages >> 8, initrd.len() >> 10);
+    let kernel = kernel::pv_kernel(image).unwrap_or_else(|refusal| refused(refusal));
+    say!("Dom0: kernel entry {:#x}, {} MiB of memory, initrd of {} kB", kernel.entry, nr_pages >> 8, initrd.len() >> 10);
     let first = domain.vcpu(0).expect("made with the domain");
     if let Err(failure) = builder::build(domain, first, &kernel, initrd, command_line, nr_pages) {
         panic!("dom0 cannot be built: {failure}");
     }
+}
+
+/// The unpacked image, in frames of the hypervisor that are given back when dom0 is built.
+fn unpack(packed: &Packed<'_>) -> Vec<u8> {
+    let mut image = Vec::new();
+    if image.try_reserve_exact(packed.unpacked).is_err() {
+        panic!("no memory to unpack dom0's kernel: it needs {} MiB", packed.unpacked >> 20);
+    }
+    image.resize(packed.unpacked, 0);
+    if let Err(refusal) = packed.unpack(&mut image) {
+        panic!("dom0's kernel cannot be used: {refusal}");
+    }
+    image
 }

@@ -2,16 +2,16 @@
 //!
 //! Keeps true: the page tables are written as plain memory of the domain and then validated by the engine like any guest's,
 //! so that the builder is trusted with nothing the guest is not. What a start looks like: `public/xen.h`, "start of day".
-//! Neighbours: `xenocryst-boot` reads the kernel's image; [`layout`] says what goes where; `domain` has the domain.
+//! Neighbours: `xenocryst-boot` reads the kernel's image; `xenocryst_boot::layout` says what goes where; `domain` has the domain.
 
 mod frames;
-pub mod layout;
 mod start_info;
 mod tables;
 
-use alloc::vec::Vec;
-
 use xenocryst_abi::{Mfn, PAGE_SIZE, Pfn};
+use xenocryst_boot::layout::{Layout, Needs};
+use xenocryst_boot::notes::PvKernel;
+use xenocryst_boot::refusal::Refusal;
 use xenocryst_memory::{Budget, Level, Progress};
 
 use crate::domain::{Domain, Vcpu};
@@ -19,45 +19,12 @@ use crate::mm::machine::engine;
 use crate::percpu::GuestRegs;
 use crate::traps::bounce::{FLAT_CS64, FLAT_SS, IF};
 use frames::Frames;
-use layout::{Layout, Needs, TooLarge};
-
-/// A kernel, ready to be put into memory.
-pub struct Kernel<'a> {
-    /// Where it is entered.
-    pub entry: u64,
-    /// Linear address of PFN 0.
-    pub virt_base: u64,
-    /// Where it wants its hypercall page.
-    pub hypercall_page: Option<u64>,
-    /// Where it wants its P2M, if not after itself.
-    pub p2m_address: Option<u64>,
-    /// Whether it takes its initrd by PFN, not mapped.
-    pub initrd_unmapped: bool,
-    /// What is loaded.
-    pub segments: Vec<Segment<'a>>,
-}
-
-/// One part of a kernel.
-pub struct Segment<'a> {
-    /// Where it goes.
-    pub address: u64,
-    /// Its content; what follows up to `size` is zero.
-    pub bytes: &'a [u8],
-    /// Bytes it takes in memory.
-    pub size: u64,
-}
-
-impl Kernel<'_> {
-    fn end(&self) -> u64 {
-        self.segments.iter().map(|segment| segment.address.saturating_add(segment.size)).max().unwrap_or(0)
-    }
-}
 
 /// Why dom0 could not be built.
 #[derive(Debug)]
 pub enum Failure {
-    /// Kernel, initrd and tables need more pages than the domain has.
-    TooLarge(TooLarge),
+    /// Kernel, initrd and tables cannot be laid out in the domain.
+    Layout(Refusal<'static>),
     /// The machine has not that many frames free.
     NoMemory,
     /// A part of the kernel lies outside the domain's memory.
@@ -69,9 +36,7 @@ pub enum Failure {
 impl core::fmt::Display for Failure {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         match self {
-            Self::TooLarge(TooLarge { needed }) => {
-                write!(f, "kernel, initrd and page tables need {} MiB, which is more than dom0 gets", needed >> 8)
-            }
+            Self::Layout(refusal) => write!(f, "{refusal}"),
             Self::NoMemory => f.write_str("there is not that much memory free"),
             Self::Misplaced(at) => write!(f, "the kernel's part at {at:#x} lies outside dom0's memory"),
             Self::Tables(refusal) => write!(f, "its first page tables are refused: {refusal}"),
@@ -86,20 +51,12 @@ impl core::fmt::Display for Failure {
 pub fn build(
     domain: &'static Domain,
     vcpu: &'static Vcpu,
-    kernel: &Kernel<'_>,
+    kernel: &PvKernel<'_>,
     initrd: &[u8],
     command_line: &str,
     nr_pages: u64,
 ) -> Result<(), Failure> {
-    let layout = Layout::new(&Needs {
-        virt_base: kernel.virt_base,
-        kernel_end: kernel.end(),
-        initrd_bytes: initrd.len() as u64,
-        initrd_unmapped: kernel.initrd_unmapped,
-        p2m_address: kernel.p2m_address,
-        nr_pages,
-    })
-    .map_err(Failure::TooLarge)?;
+    let layout = Layout::new(&Needs::of(kernel, initrd.len() as u64, nr_pages)).map_err(Failure::Layout)?;
     let frames = Frames::allocate(domain, nr_pages).ok_or(Failure::NoMemory)?;
     load_kernel(&frames, &layout, kernel)?;
     frames.write(layout.initrd_pfn * PAGE_SIZE, initrd);
@@ -110,18 +67,20 @@ pub fn build(
 }
 
 /// Copies the segments, and writes the hypercall page into one of them if the kernel asks for it.
-fn load_kernel(frames: &Frames, layout: &Layout, kernel: &Kernel<'_>) -> Result<(), Failure> {
-    let end = (layout.end - layout.start) / PAGE_SIZE * PAGE_SIZE;
-    for segment in &kernel.segments {
-        let misplaced = Failure::Misplaced(segment.address);
-        let Some(offset) = segment.address.checked_sub(layout.start) else { return Err(misplaced) };
-        if offset.checked_add(segment.size).is_none_or(|last| last > end) || segment.bytes.len() as u64 > segment.size {
+fn load_kernel(frames: &Frames, layout: &Layout, kernel: &PvKernel<'_>) -> Result<(), Failure> {
+    let end = layout.end - layout.start;
+    for segment in kernel.elf.segments() {
+        let address = segment.physical.wrapping_add(kernel.virt_offset);
+        let misplaced = Failure::Misplaced(address);
+        let Some(offset) = address.checked_sub(layout.start) else { return Err(misplaced) };
+        let size = segment.memory_bytes;
+        if offset.checked_add(size).is_none_or(|last| last > end) || segment.file.len() as u64 > size {
             return Err(misplaced);
         }
-        frames.write(offset, segment.bytes);
-        frames.zero(offset + segment.bytes.len() as u64, segment.size - segment.bytes.len() as u64);
+        frames.write(offset, segment.file);
+        frames.zero(offset + segment.file.len() as u64, size - segment.file.len() as u64);
     }
-    if let Some(at) = kernel.hypercall_page {
+    if let Some(at) = kernel.notes.hypercall_page {
         match at.checked_sub(layout.start) {
             Some(offset) if offset % PAGE_SIZE == 0 && offset < end => frames.write(offset, &hypercall_page()),
             _ => return Err(Failure::Misplaced(at)),

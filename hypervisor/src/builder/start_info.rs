@@ -4,11 +4,11 @@ use core::mem::size_of;
 
 use xenocryst_abi::PAGE_SIZE;
 use xenocryst_abi::start_info::{StartInfo, VgaTextInfo, flag, video};
+use xenocryst_boot::layout::Layout;
+use xenocryst_boot::notes::PvKernel;
 use zerocopy::{FromZeros, IntoBytes};
 
-use super::Kernel;
 use super::frames::Frames;
-use super::layout::Layout;
 use crate::domain::Domain;
 
 /// What a 64-bit Xen calls itself.
@@ -21,7 +21,7 @@ pub fn write(
     layout: &Layout,
     initrd_bytes: u64,
     command_line: &str,
-    kernel: &Kernel<'_>,
+    kernel: &PvKernel<'_>,
 ) {
     let mut info = StartInfo::new_zeroed();
     info.magic[..MAGIC.len()].copy_from_slice(MAGIC);
@@ -29,15 +29,15 @@ pub fn write(
     info.shared_info = domain.shared_info_mfn().maddr().raw();
     info.flags = flag::PRIVILEGED | flag::INITDOMAIN;
     info.pt_base = layout.tables;
-    info.nr_pt_frames = layout.table_counts.iter().sum();
+    info.nr_pt_frames = layout.nr_tables();
     info.mfn_list = layout.p2m_address;
-    if kernel.p2m_address.is_some() {
+    if kernel.notes.init_p2m.is_some() {
         info.first_p2m_pfn = layout.p2m_pfn;
-        info.nr_p2m_frames = layout.p2m_pages + layout.p2m_tables.iter().sum::<u64>();
+        info.nr_p2m_frames = layout.nr_p2m_frames();
     }
     if initrd_bytes != 0 {
         info.mod_len = initrd_bytes;
-        if kernel.initrd_unmapped {
+        if kernel.notes.mod_start_pfn {
             info.flags |= flag::MOD_START_PFN;
             info.mod_start = layout.initrd_pfn;
         } else {
