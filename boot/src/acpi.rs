@@ -118,16 +118,30 @@ pub struct Acpi {
 impl Acpi {
     /// The line, and whether it is active low and level-triggered, of ISA interrupt `isa`.
     pub fn isa_line(&self, isa: u8) -> Override {
-        let usual = Override { isa, gsi: u32::from(isa), active_low: false, level: false };
-        self.overrides.iter().find(|entry| entry.isa == isa).copied().unwrap_or(usual)
+        let usual = Override {
+            isa,
+            gsi: u32::from(isa),
+            active_low: false,
+            level: false,
+        };
+        self.overrides
+            .iter()
+            .find(|entry| entry.isa == isa)
+            .copied()
+            .unwrap_or(usual)
     }
 }
 
 /// Reads the tables, from the root pointer at `rsdp` if the loader told one, else from one looked for where BIOSes put it.
 /// `None` if there is none.
 pub fn parse<M: PhysRead + ?Sized>(memory: &M, rsdp: Option<u64>) -> Option<Acpi> {
-    let rsdp = rsdp.filter(|at| root_tables(memory, *at).is_some()).or_else(|| find_root(memory))?;
-    let mut acpi = Acpi { rsdp, ..Acpi::default() };
+    let rsdp = rsdp
+        .filter(|at| root_tables(memory, *at).is_some())
+        .or_else(|| find_root(memory))?;
+    let mut acpi = Acpi {
+        rsdp,
+        ..Acpi::default()
+    };
     for address in entries(memory, rsdp)? {
         if let Some(table) = table(memory, address) {
             acpi.add(memory, address, table);
@@ -138,10 +152,15 @@ pub fn parse<M: PhysRead + ?Sized>(memory: &M, rsdp: Option<u64>) -> Option<Acpi
 
 /// Looks for the root pointer in the BIOS data area and the BIOS itself.
 fn find_root<M: PhysRead + ?Sized>(memory: &M) -> Option<u64> {
-    let segment = memory.bytes(EBDA_POINTER, 2).and_then(|bytes| u16_at(bytes, 0)).unwrap_or(0);
+    let segment = memory
+        .bytes(EBDA_POINTER, 2)
+        .and_then(|bytes| u16_at(bytes, 0))
+        .unwrap_or(0);
     let ebda = u64::from(segment) << 4;
     let candidates = (ebda..ebda + 1024).step_by(16).filter(|at| *at != 0);
-    candidates.chain(BIOS_AREA.step_by(16)).find(|at| root_tables(memory, *at).is_some())
+    candidates
+        .chain(BIOS_AREA.step_by(16))
+        .find(|at| root_tables(memory, *at).is_some())
 }
 
 /// The addresses of RSDT and XSDT (0 for none), if there is a valid root pointer at `at`.
@@ -155,7 +174,11 @@ fn root_tables<M: PhysRead + ?Sized>(memory: &M, at: u64) -> Option<(u64, u64)> 
         return Some((rsdt, 0));
     }
     let whole = memory.bytes(at, 36)?;
-    let xsdt = if sums_to_zero(whole) { u64_at(whole, 24)? } else { 0 };
+    let xsdt = if sums_to_zero(whole) {
+        u64_at(whole, 24)?
+    } else {
+        0
+    };
     Some((rsdt, xsdt))
 }
 
@@ -164,11 +187,21 @@ fn entries<M: PhysRead + ?Sized>(memory: &M, rsdp: u64) -> Option<Vec<u64>> {
     let (rsdt, xsdt) = root_tables(memory, rsdp)?;
     if let Some(bytes) = table(memory, xsdt).filter(|bytes| bytes.starts_with(b"XSDT")) {
         let body = bytes.get(HEADER..)?;
-        return Some(body.chunks_exact(8).take(MAX_TABLES).filter_map(|entry| u64_at(entry, 0)).collect());
+        return Some(
+            body.chunks_exact(8)
+                .take(MAX_TABLES)
+                .filter_map(|entry| u64_at(entry, 0))
+                .collect(),
+        );
     }
     let bytes = table(memory, rsdt).filter(|bytes| bytes.starts_with(b"RSDT"))?;
     let body = bytes.get(HEADER..)?;
-    Some(body.chunks_exact(4).take(MAX_TABLES).filter_map(|entry| u32_at(entry, 0).map(u64::from)).collect())
+    Some(
+        body.chunks_exact(4)
+            .take(MAX_TABLES)
+            .filter_map(|entry| u32_at(entry, 0).map(u64::from))
+            .collect(),
+    )
 }
 
 /// The bytes of the table at `address`, if it is a valid one.
@@ -180,7 +213,9 @@ fn table<M: PhysRead + ?Sized>(memory: &M, address: u64) -> Option<&[u8]> {
     if (length as usize) < HEADER || length > MAX_TABLE_BYTES {
         return None;
     }
-    memory.bytes(address, u64::from(length)).filter(|bytes| sums_to_zero(bytes))
+    memory
+        .bytes(address, u64::from(length))
+        .filter(|bytes| sums_to_zero(bytes))
 }
 
 fn sums_to_zero(bytes: &[u8]) -> bool {
@@ -190,7 +225,11 @@ fn sums_to_zero(bytes: &[u8]) -> bool {
 impl Acpi {
     fn note(&mut self, address: u64, bytes: &[u8]) {
         if let Some(signature) = array_at(bytes, 0) {
-            self.tables.push(Table { signature, address, length: bytes.len() as u32 });
+            self.tables.push(Table {
+                signature,
+                address,
+                length: bytes.len() as u32,
+            });
         }
     }
 
@@ -211,7 +250,9 @@ impl Acpi {
     fn add_interrupts(&mut self, bytes: &[u8]) {
         let mut rest = bytes.get(HEADER + 8..).unwrap_or(&[]);
         while let (Some(kind), Some(length)) = (u8_at(rest, 0), u8_at(rest, 1)) {
-            let Some((entry, after)) = rest.split_at_checked(usize::from(length)) else { break };
+            let Some((entry, after)) = rest.split_at_checked(usize::from(length)) else {
+                break;
+            };
             if length < 2 {
                 break;
             }
@@ -223,11 +264,19 @@ impl Acpi {
 
     fn add_interrupt_structure(&mut self, kind: u8, entry: &[u8]) -> Option<()> {
         match kind {
-            0 => self.add_processor(u32::from(u8_at(entry, 3)?), u32::from(u8_at(entry, 2)?), u32_at(entry, 4)?),
+            0 => self.add_processor(
+                u32::from(u8_at(entry, 3)?),
+                u32::from(u8_at(entry, 2)?),
+                u32_at(entry, 4)?,
+            ),
             9 => self.add_processor(u32_at(entry, 4)?, u32_at(entry, 12)?, u32_at(entry, 8)?),
             1 => {
                 let (address, first_gsi) = (u64::from(u32_at(entry, 4)?), u32_at(entry, 8)?);
-                self.ioapics.push(IoApic { id: u8_at(entry, 2)?, address, first_gsi });
+                self.ioapics.push(IoApic {
+                    id: u8_at(entry, 2)?,
+                    address,
+                    first_gsi,
+                });
             }
             2 => {
                 let flags = u16_at(entry, 8)?;
@@ -247,17 +296,28 @@ impl Acpi {
         // The all-ones number addresses every CPU and is nobody's. A CPU may be listed in both forms.
         let nobody = apic_id == u32::MAX || apic_id == 0xff;
         if !nobody && self.processors.iter().all(|known| known.apic_id != apic_id) {
-            self.processors.push(Processor { apic_id, acpi_id, enabled: flags & 1 != 0 });
+            self.processors.push(Processor {
+                apic_id,
+                acpi_id,
+                enabled: flags & 1 != 0,
+            });
         }
     }
 
     /// The FADT, and the DSDT it names.
     fn add_fixed<M: PhysRead + ?Sized>(&mut self, memory: &M, bytes: &[u8]) {
-        let port = |at: usize| u32_at(bytes, at).and_then(|port| u16::try_from(port).ok()).unwrap_or(0);
+        let port = |at: usize| {
+            u32_at(bytes, at)
+                .and_then(|port| u16::try_from(port).ok())
+                .unwrap_or(0)
+        };
         // Flag bit 10: there is a reset register, whose address structure stands at 116: space (1: ports), width, offset,
         // access, address; then the value.
-        let has_reset = u32_at(bytes, 112).is_some_and(|flags| flags & 1 << 10 != 0) && u8_at(bytes, 116) == Some(1);
-        let reset = u64_at(bytes, 120).and_then(|port| u16::try_from(port).ok()).zip(u8_at(bytes, 128));
+        let has_reset = u32_at(bytes, 112).is_some_and(|flags| flags & 1 << 10 != 0)
+            && u8_at(bytes, 116) == Some(1);
+        let reset = u64_at(bytes, 120)
+            .and_then(|port| u16::try_from(port).ok())
+            .zip(u8_at(bytes, 128));
         self.fixed = Some(Fixed {
             sci: u16_at(bytes, 46).unwrap_or(9),
             pm1a_control: port(64),
@@ -265,7 +325,9 @@ impl Acpi {
             pm_timer: port(76),
             reset: reset.filter(|_| has_reset),
         });
-        let dsdt = u64_at(bytes, 140).filter(|at| *at != 0).or_else(|| u32_at(bytes, 40).map(u64::from));
+        let dsdt = u64_at(bytes, 140)
+            .filter(|at| *at != 0)
+            .or_else(|| u32_at(bytes, 40).map(u64::from));
         if let Some((address, body)) = dsdt.and_then(|at| Some((at, table(memory, at)?))) {
             self.note(address, body);
             self.s5 = sleep_types(body.get(HEADER..).unwrap_or(&[]));
@@ -274,10 +336,18 @@ impl Acpi {
 
     fn add_pci(&mut self, bytes: &[u8]) {
         for entry in bytes.get(HEADER + 8..).unwrap_or(&[]).chunks_exact(16) {
-            if let (Some(address), Some(segment), Some(first_bus), Some(last_bus)) =
-                (u64_at(entry, 0), u16_at(entry, 8), u8_at(entry, 10), u8_at(entry, 11))
-            {
-                self.pci.push(PciConfig { address, segment, first_bus, last_bus });
+            if let (Some(address), Some(segment), Some(first_bus), Some(last_bus)) = (
+                u64_at(entry, 0),
+                u16_at(entry, 8),
+                u8_at(entry, 10),
+                u8_at(entry, 11),
+            ) {
+                self.pci.push(PciConfig {
+                    address,
+                    segment,
+                    first_bus,
+                    last_bus,
+                });
             }
         }
     }
@@ -325,7 +395,9 @@ fn small_number(bytes: &[u8]) -> Option<(u8, &[u8])> {
 }
 
 fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
-    haystack.windows(needle.len()).position(|window| window == needle)
+    haystack
+        .windows(needle.len())
+        .position(|window| window == needle)
 }
 
 #[cfg(test)]

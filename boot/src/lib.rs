@@ -16,6 +16,7 @@ pub mod cmdline;
 pub mod elf;
 pub mod info;
 pub mod kernel;
+pub mod layout;
 pub mod memory_map;
 pub mod multiboot1;
 pub mod multiboot2;

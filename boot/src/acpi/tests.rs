@@ -38,7 +38,13 @@ impl Machine {
     }
 
     fn parse(&self, rsdp: Option<u64>) -> Option<Acpi> {
-        parse(&PhysSlice { base: 0, bytes: &self.0 }, rsdp)
+        parse(
+            &PhysSlice {
+                base: 0,
+                bytes: &self.0,
+            },
+            rsdp,
+        )
     }
 }
 
@@ -55,11 +61,16 @@ fn madt() -> Vec<u8> {
 fn machine() -> Machine {
     let mut machine = Machine::new();
     machine.put_root(0xf_0010, 0x1000);
-    let list: Vec<u8> = [0x2000_u32, 0x3000, 0x4000].iter().flat_map(|at| at.to_le_bytes()).collect();
+    let list: Vec<u8> = [0x2000_u32, 0x3000, 0x4000]
+        .iter()
+        .flat_map(|at| at.to_le_bytes())
+        .collect();
     machine.put_table(0x1000, b"RSDT", &list);
     machine.put_table(0x2000, b"APIC", &madt());
     let mut fixed = vec![0; 244 - HEADER];
-    let mut set = |at: usize, bytes: &[u8]| fixed[at - HEADER..at - HEADER + bytes.len()].copy_from_slice(bytes);
+    let mut set = |at: usize, bytes: &[u8]| {
+        fixed[at - HEADER..at - HEADER + bytes.len()].copy_from_slice(bytes)
+    };
     set(40, &0x5000_u32.to_le_bytes());
     set(46, &[9, 0]);
     set(64, &0x604_u32.to_le_bytes());
@@ -70,7 +81,11 @@ fn machine() -> Machine {
     let mut hpet = vec![0; 20];
     hpet[8..16].copy_from_slice(&0xfed0_0000_u64.to_le_bytes());
     machine.put_table(0x4000, b"HPET", &hpet);
-    machine.put_table(0x5000, b"DSDT", b"junk_S5_\x08_S5_\x12\x06\x04\x0a\x05\x0a\x06\x00\x00");
+    machine.put_table(
+        0x5000,
+        b"DSDT",
+        b"junk_S5_\x08_S5_\x12\x06\x04\x0a\x05\x0a\x06\x00\x00",
+    );
     machine
 }
 
@@ -78,14 +93,28 @@ fn machine() -> Machine {
 fn a_whole_machine_is_read() {
     let acpi = machine().parse(None).unwrap();
     assert_eq!(acpi.rsdp, 0xf_0010);
-    let cpus: Vec<_> = acpi.processors.iter().map(|cpu| (cpu.apic_id, cpu.acpi_id, cpu.enabled)).collect();
+    let cpus: Vec<_> = acpi
+        .processors
+        .iter()
+        .map(|cpu| (cpu.apic_id, cpu.acpi_id, cpu.enabled))
+        .collect();
     assert_eq!(cpus, [(0, 0, true), (5, 1, false), (0x1234, 3, true)]);
-    assert_eq!(acpi.ioapics, [IoApic { id: 7, address: 0xfec0_0000, first_gsi: 16 }]);
+    assert_eq!(
+        acpi.ioapics,
+        [IoApic {
+            id: 7,
+            address: 0xfec0_0000,
+            first_gsi: 16
+        }]
+    );
     let line = acpi.isa_line(9);
     assert!(line.gsi == 20 && line.level && line.active_low);
     assert_eq!(acpi.isa_line(4).gsi, 4);
     let fixed = acpi.fixed.unwrap();
-    assert_eq!((fixed.sci, fixed.pm1a_control, fixed.pm_timer), (9, 0x604, 0x608));
+    assert_eq!(
+        (fixed.sci, fixed.pm1a_control, fixed.pm_timer),
+        (9, 0x604, 0x608)
+    );
     assert_eq!(fixed.reset, Some((0xcf9, 0x0f)));
     assert_eq!(acpi.hpet, Some(0xfed0_0000));
     assert_eq!(acpi.s5, Some((5, 6)));

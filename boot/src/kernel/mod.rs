@@ -7,6 +7,8 @@ pub mod unpack;
 
 pub use unpack::Compression;
 
+use crate::elf::Elf;
+use crate::notes::PvKernel;
 use crate::phys::{u8_at, u16_at, u32_at};
 use crate::refusal::Refusal;
 
@@ -77,6 +79,14 @@ impl<'a> KernelFile<'a> {
             unpacked: unpacked as usize,
         }))
     }
+}
+
+/// Checks that the ELF image `image` can be started as the control domain.
+///
+/// # Errors
+/// [`Refusal`] with what is in the way.
+pub fn pv_kernel(image: &[u8]) -> Result<PvKernel<'_>, Refusal<'_>> {
+    PvKernel::check(Elf::parse(image)?)
 }
 
 impl Packed<'_> {
