@@ -12,6 +12,7 @@ pub mod ioremap;
 pub mod layout;
 pub mod machine;
 pub mod per_domain;
+pub mod scratch;
 pub mod storage;
 pub mod tables;
 

@@ -179,6 +179,25 @@ pub fn translate(at: u64) -> Option<Maddr> {
     None
 }
 
+/// Takes away the page at `at`, and returns where it was and how many bytes it has; `None` where nothing is mapped. The caller
+/// flushes.
+pub(super) fn unmap(at: u64) -> Option<(Maddr, u64)> {
+    let mut table = root();
+    for level in (1..=4).rev() {
+        let value = read(table, index(at, level));
+        if value & bits::PRESENT == 0 {
+            return None;
+        }
+        if level == 1 || value & bits::LARGE != 0 {
+            let size = PAGE_SIZE << (9 * (u32::from(level) - 1));
+            write(table, index(at, level), 0);
+            return Some((Maddr::new(value & ADDRESS_MASK & !(size - 1)), size));
+        }
+        table = Maddr::new(value & ADDRESS_MASK);
+    }
+    None
+}
+
 /// Fills the page at `page`, one of the hypervisor's own, with `word`.
 pub(super) fn fill_page(page: Maddr, word: u64) {
     for index in 0..512 {
