@@ -168,6 +168,7 @@ impl Layout {
         // Where the sizes make no sense at all, this does not fit either.
         let p2m_bytes = needs
             .nr_pages
+            .max(1)
             .checked_mul(8)?
             .checked_next_multiple_of(PAGE_SIZE)?;
         let p2m_pages = p2m_bytes / PAGE_SIZE;
