@@ -1,9 +1,10 @@
 //! What is fixed when the engine is made: the hypervisor's part of every address space, and address limits.
 
-use xenocryst_abi::Maddr;
+use xenocryst_abi::{Maddr, layout};
 
 /// The L4 slots that belong to the hypervisor: guests may neither read useful things from nor write these entries.
-pub const HYPERVISOR_SLOTS: core::ops::Range<usize> = 256..272;
+pub const HYPERVISOR_SLOTS: core::ops::Range<usize> =
+    layout::HYPERVISOR_L4_FIRST..layout::HYPERVISOR_L4_LAST + 1;
 
 /// The L4 slot inside [`HYPERVISOR_SLOTS`] whose entry comes from the domain (`DomainMemory::per_domain_l4e`).
 pub const PER_DOMAIN_SLOT: usize = 260;

@@ -11,7 +11,7 @@ use crate::machine::MachineMemory;
 use crate::ptype::{ENTRIES, entry_address};
 use crate::refs::DescriptorRef;
 use crate::refusal::{Refusal, Rule};
-use xenocryst_abi::{Maddr, Mfn};
+use xenocryst_abi::{Maddr, Mfn, segment};
 
 #[cfg(test)]
 mod tests;
@@ -25,9 +25,9 @@ const SELECTOR_SHIFT: u32 = 16;
 /// Bits of a call gate that must be zero.
 const GATE_RESERVED: u64 = 0xff << 32;
 /// The first GDT entry that belongs to the hypervisor (14 frames of 512 entries come before).
-const FIRST_RESERVED_GDT_ENTRY: u64 = 14 * 512;
+const FIRST_RESERVED_GDT_ENTRY: u64 = segment::gdt::FIRST_RESERVED_ENTRY as u64;
 /// The 64-bit code segment for guest kernels (`FLAT_RING3_CS64`).
-const FLAT_KERNEL_CS: u64 = 0xe033;
+const FLAT_KERNEL_CS: u64 = segment::FLAT_KERNEL_CS as u64;
 
 /// The descriptor as a guest may have it (privileges raised to ring 3, call gates made to fault), or `None` if it may
 /// not have it at all.

@@ -9,15 +9,15 @@ use crate::frame::{FrameType, Level};
 use crate::machine::MachineMemory;
 use crate::pte;
 use crate::ptype::entry_address;
-use xenocryst_abi::{Maddr, Mfn, Vaddr};
+use xenocryst_abi::{Maddr, Mfn, Vaddr, layout};
 
 #[cfg(test)]
 mod tests;
 
 /// First byte of the hypervisor's linear range.
-const HYPERVISOR_START: u64 = 0xffff_8000_0000_0000;
+const HYPERVISOR_START: u64 = layout::HYPERVISOR_VIRT_START;
 /// First byte after it.
-const HYPERVISOR_END: u64 = 0xffff_8800_0000_0000;
+const HYPERVISOR_END: u64 = layout::HYPERVISOR_VIRT_END;
 
 /// Whether an address is canonical and outside the hypervisor's range: one that a guest's own tables translate.
 #[inline]

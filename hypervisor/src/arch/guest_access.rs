@@ -7,14 +7,14 @@
 use core::arch::asm;
 use core::mem::{MaybeUninit, size_of};
 
-use xenocryst_abi::Vaddr;
+use xenocryst_abi::{Vaddr, layout};
 use xenocryst_abi::hypercall::errno::{EFAULT, Errno};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 /// First address of the hypervisor's range (`HYPERVISOR_VIRT_START`).
-pub const HYPERVISOR_START: u64 = 0xffff_8000_0000_0000;
+pub const HYPERVISOR_START: u64 = layout::HYPERVISOR_VIRT_START;
 /// First address above it (`HYPERVISOR_VIRT_END`).
-pub const HYPERVISOR_END: u64 = 0xffff_8800_0000_0000;
+pub const HYPERVISOR_END: u64 = layout::HYPERVISOR_VIRT_END;
 
 /// Whether `len` bytes at `at` lie wholly outside the hypervisor's range, without wrapping.
 #[inline(always)]

@@ -13,12 +13,14 @@ use crate::arch::{fpu, msr};
 use crate::domain::Vcpu;
 use crate::domain::context::{self, MSR_FS_BASE, MSR_GS_BASE, MSR_SHADOW_GS_BASE};
 
-/// `SEGBASE_*` (`public/arch-x86/xen-x86_64.h`).
+/// `SEGBASE_*`, as wide as the argument.
 mod segbase {
-    pub const FS: u64 = 0;
-    pub const GS_USER: u64 = 1;
-    pub const GS_KERNEL: u64 = 2;
-    pub const GS_USER_SEL: u64 = 3;
+    use xenocryst_abi::segment::base;
+
+    pub const FS: u64 = base::FS as u64;
+    pub const GS_USER: u64 = base::GS_USER as u64;
+    pub const GS_KERNEL: u64 = base::GS_KERNEL as u64;
+    pub const GS_USER_SEL: u64 = base::GS_USER_SEL as u64;
 }
 
 /// CR4.DE: debugging extensions.

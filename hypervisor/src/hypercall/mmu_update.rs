@@ -5,6 +5,7 @@
 //! Neighbours: the engine decides; `hypercall::tlb` flushes what the guest asks for.
 
 use xenocryst_abi::hypercall::errno::{EFAULT, EINVAL, Errno};
+use xenocryst_abi::mmu::{MmuUpdate, UPDATE_PREEMPTED, uvmf};
 use xenocryst_abi::{DomId, Mfn, PAGE_SIZE, Vaddr};
 use xenocryst_memory::{Actors, Budget, Flush, Progress};
 
@@ -14,18 +15,10 @@ use crate::domain::Domain;
 use crate::mm::machine::engine;
 
 /// Bytes of `struct mmu_update`.
-const REQUEST_SIZE: u64 = 16;
+const REQUEST_SIZE: u64 = size_of::<MmuUpdate>() as u64;
 /// Set in the count of a batch that goes on (`MMU_UPDATE_PREEMPTED`, Xen's own, not in the public headers).
-pub const PREEMPTED: u64 = 1 << 31;
+pub const PREEMPTED: u64 = UPDATE_PREEMPTED as u64;
 
-/// `UVMF_FLUSHTYPE_MASK`: the low bits of `update_va_mapping`'s flags.
-const UVMF_FLUSHTYPE: u64 = 3;
-/// `UVMF_TLB_FLUSH`.
-const UVMF_TLB_FLUSH: u64 = 1;
-/// `UVMF_INVLPG`.
-const UVMF_INVLPG: u64 = 2;
-/// `UVMF_ALL`: all CPUs of the domain. Anything else above the type is a pointer to a map of vCPUs.
-const UVMF_ALL: u64 = 1 << 2;
 
 /// `mmu_update(requests, count, done, domains)`.
 pub fn handle(call: &Call) -> Answer {
@@ -155,15 +148,15 @@ fn update_one(
     if let Err(refusal) = engine().update_va_mapping(&actors, root, Vaddr::new(address), value) {
         return Err(refused(call, &refusal));
     }
-    let what = match flags & UVMF_FLUSHTYPE {
+    let what = match flags & uvmf::FLUSHTYPE_MASK {
         0 => return Ok(0),
-        UVMF_TLB_FLUSH => tlb::What::All,
-        UVMF_INVLPG => tlb::What::Page(Vaddr::new(address)),
+        uvmf::TLB_FLUSH => tlb::What::All,
+        uvmf::INVLPG => tlb::What::Page(Vaddr::new(address)),
         _ => return Err(EINVAL.into()),
     };
-    let scope = match flags & !UVMF_FLUSHTYPE {
+    let scope = match flags & !uvmf::FLUSHTYPE_MASK {
         0 => tlb::Scope::Local,
-        UVMF_ALL => tlb::all_of(call.vcpu.domain),
+        uvmf::ALL => tlb::all_of(call.vcpu.domain),
         bitmap => tlb::of_vcpus(call.vcpu.domain, Vaddr::new(bitmap))?,
     };
     tlb::flush(scope, what);

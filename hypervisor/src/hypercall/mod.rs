@@ -140,7 +140,7 @@ fn invoke(op: u64, call: &Call) -> Answer {
 #[cold]
 pub fn refused(call: &Call, refusal: &Refusal) -> Stop {
     report_refusal(call.vcpu, refusal);
-    Stop::Errno(Errno(-refusal.errno().as_return() as i32))
+    Stop::Errno(refusal.errno().into())
 }
 
 /// Logs a refusal, and crashes the domain if that is the refusal's consequence.

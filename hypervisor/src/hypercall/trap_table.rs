@@ -3,7 +3,9 @@
 //! Keeps true: an address is canonical when it is stored (I93).
 
 use xenocryst_abi::Vaddr;
+use xenocryst_abi::callback::{flag, kind, op};
 use xenocryst_abi::hypercall::errno::{EFAULT, EINVAL, ENOSYS, Errno};
+use xenocryst_abi::trap::TrapInfo;
 
 use super::{Answer, Call, Stop};
 use crate::arch::guest_access;
@@ -11,24 +13,7 @@ use crate::domain::{Callback, TrapEntry, Vcpu};
 use crate::traps::bounce::FLAT_CS64;
 
 /// Bytes of `struct trap_info`: vector, flags, code selector, padding, address.
-const TRAP_INFO_SIZE: u64 = 16;
-
-/// `CALLBACKTYPE_*` (`public/callback.h`).
-mod kind {
-    pub const EVENT: u16 = 0;
-    pub const FAILSAFE: u16 = 1;
-    pub const SYSCALL: u16 = 2;
-    pub const SYSENTER_DEPRECATED: u16 = 3;
-    pub const NMI: u16 = 4;
-    pub const SYSENTER: u16 = 5;
-    pub const SYSCALL32: u16 = 7;
-}
-/// `CALLBACKOP_register`.
-const CALLBACKOP_REGISTER: u64 = 0;
-/// `CALLBACKOP_unregister`.
-const CALLBACKOP_UNREGISTER: u64 = 1;
-/// `CALLBACKF_mask_events`.
-const CALLBACKF_MASK_EVENTS: u16 = 1;
+const TRAP_INFO_SIZE: u64 = size_of::<TrapInfo>() as u64;
 
 /// `set_trap_table(table)`: entries up to one whose address is 0; a null table clears all.
 pub fn set_trap_table(call: &Call) -> Answer {
@@ -78,13 +63,13 @@ pub fn set_callbacks(call: &Call) -> Answer {
 /// `callback_op(cmd, arg)`.
 pub fn callback_op(call: &Call) -> Answer {
     let [command, argument, ..] = call.args;
-    match command {
-        CALLBACKOP_REGISTER => {
+    match u32::try_from(command) {
+        Ok(op::REGISTER) => {
             let [head, address]: [u64; 2] = guest_access::read(Vaddr::new(argument))?;
             register(call.vcpu, head as u16, (head >> 16) as u16, address)?;
             Ok(0)
         }
-        CALLBACKOP_UNREGISTER => {
+        Ok(op::UNREGISTER) => {
             let head: u32 = guest_access::read(Vaddr::new(argument))?;
             unregister(head as u16).map(|()| 0).map_err(Stop::from)
         }
@@ -100,7 +85,7 @@ pub fn register(vcpu: &Vcpu, what: u16, flags: u16, address: u64) -> Result<(), 
     if !Vaddr::new(address).is_canonical() {
         return Err(EINVAL);
     }
-    let callback = Callback { address, mask_events: flags & CALLBACKF_MASK_EVENTS != 0 };
+    let callback = Callback { address, mask_events: flags & flag::MASK_EVENTS != 0 };
     match what {
         kind::EVENT => vcpu.event_callback.set(callback),
         kind::FAILSAFE => vcpu.failsafe_callback.set(callback),

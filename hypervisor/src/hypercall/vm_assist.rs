@@ -2,21 +2,22 @@
 
 use core::sync::atomic::Ordering;
 
+use xenocryst_abi::assist::{command, kind};
 use xenocryst_abi::hypercall::errno::{EINVAL, ENOSYS};
 
 use super::{Answer, Call};
 
 /// `VMASST_CMD_enable`.
-const ENABLE: u64 = 0;
+const ENABLE: u64 = command::ENABLE as u64;
 /// `VMASST_CMD_disable`.
-const DISABLE: u64 = 1;
+const DISABLE: u64 = command::DISABLE as u64;
 /// Bits of the assists a 64-bit guest may switch (`public/xen.h`): 4 GiB segments (0), their notification (1), writable
 /// page tables (2), PAE extended CR3 (3), architectural IOPL (4), runstate update flag (5), M2P strict (32).
 const KNOWN: u64 = 0b11_1111 | 1 << 32;
 /// `VMASST_TYPE_architectural_iopl`.
-pub const ARCHITECTURAL_IOPL: u64 = 1 << 4;
+pub const ARCHITECTURAL_IOPL: u64 = 1 << kind::ARCHITECTURAL_IOPL;
 /// `VMASST_TYPE_runstate_update_flag`.
-pub const RUNSTATE_UPDATE_FLAG: u64 = 1 << 5;
+pub const RUNSTATE_UPDATE_FLAG: u64 = 1 << kind::RUNSTATE_UPDATE_FLAG;
 
 /// Switches one assist on or off.
 pub fn handle(call: &Call) -> Answer {

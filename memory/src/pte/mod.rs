@@ -4,41 +4,41 @@
 //! reference (I27). Bit 7 is PAT in an L1 entry and PS above; neither is legal where the other would be meant.
 
 use crate::frame::Level;
-use xenocryst_abi::{Maddr, Mfn};
+use xenocryst_abi::{Maddr, Mfn, PteFlags};
 
 #[cfg(test)]
 mod tests;
 
 /// The entry maps something.
-pub const PRESENT: u64 = 1 << 0;
+pub const PRESENT: u64 = PteFlags::PRESENT.bits();
 /// Writable.
-pub const RW: u64 = 1 << 1;
+pub const RW: u64 = PteFlags::RW.bits();
 /// Accessible in ring 3.
-pub const USER: u64 = 1 << 2;
+pub const USER: u64 = PteFlags::USER.bits();
 /// Write-through (index bit 0 into the PAT).
-pub const PWT: u64 = 1 << 3;
+pub const PWT: u64 = PteFlags::PWT.bits();
 /// Cache disabled (index bit 1 into the PAT).
-pub const PCD: u64 = 1 << 4;
+pub const PCD: u64 = PteFlags::PCD.bits();
 /// Set by the CPU when it uses the entry.
-pub const ACCESSED: u64 = 1 << 5;
+pub const ACCESSED: u64 = PteFlags::ACCESSED.bits();
 /// Set by the CPU when it writes through the entry.
-pub const DIRTY: u64 = 1 << 6;
+pub const DIRTY: u64 = PteFlags::DIRTY.bits();
 /// Index bit 2 into the PAT, in an L1 entry.
-pub const PAT: u64 = 1 << 7;
+pub const PAT: u64 = PteFlags::PAT.bits();
 /// Large page, in an L2 or L3 entry.
-pub const PAGE_SIZE_BIT: u64 = 1 << 7;
+pub const PAGE_SIZE_BIT: u64 = PteFlags::PSE.bits();
 /// Survives a CR3 load, in an L1 entry.
-pub const GLOBAL: u64 = 1 << 8;
+pub const GLOBAL: u64 = PteFlags::GLOBAL.bits();
 /// For software: bits 9 to 11.
-pub const AVAILABLE: u64 = 0xe00;
+pub const AVAILABLE: u64 = PteFlags::AVAIL.bits();
 /// For software: bits 52 to 62.
-pub const AVAILABLE_HIGH: u64 = 0x7ff << 52;
+pub const AVAILABLE_HIGH: u64 = PteFlags::AVAIL_HIGH.bits() | PteFlags::PKEY.bits();
 /// No instruction fetch.
-pub const NX: u64 = 1 << 63;
+pub const NX: u64 = PteFlags::NX.bits();
 /// Marks a page of the guest kernel (the hypervisor sets it): bit 52.
-pub const GUEST_KERNEL: u64 = 1 << 52;
+pub const GUEST_KERNEL: u64 = PteFlags::GUEST_KERNEL.bits();
 /// The address bits: 12 to 51.
-pub const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
+pub const ADDRESS: u64 = xenocryst_abi::pte::ADDRESS_MASK;
 /// The bits that choose a memory type, in an L1 entry.
 pub const CACHE_BITS: u64 = PWT | PCD | PAT;
 

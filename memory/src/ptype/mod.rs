@@ -38,7 +38,7 @@ use spin::MutexGuard;
 use xenocryst_abi::{Maddr, Mfn};
 
 /// Entries in a table.
-pub(crate) const ENTRIES: usize = 512;
+pub(crate) const ENTRIES: usize = xenocryst_abi::pte::TABLE_ENTRIES;
 
 /// The page-table lock of a domain, held.
 pub(crate) struct Session<'a> {

@@ -1,29 +1,37 @@
 //! The closed list of rules. Each has a stable code, one sentence, and what the guest is told.
 
+use xenocryst_abi::hypercall::errno;
+
 /// Error numbers of the ABI (`public/errno.h`), as the guest sees them: negated.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(i32)]
 pub enum Errno {
     /// Operation not permitted.
-    Perm = 1,
+    Perm = errno::EPERM.0,
     /// No memory.
-    NoMem = 12,
+    NoMem = errno::ENOMEM.0,
     /// Permission denied.
-    Access = 13,
+    Access = errno::EACCES.0,
     /// Busy.
-    Busy = 16,
+    Busy = errno::EBUSY.0,
     /// Invalid argument.
-    Inval = 22,
+    Inval = errno::EINVAL.0,
     /// Not implemented.
-    NoSys = 38,
+    NoSys = errno::ENOSYS.0,
     /// Not supported.
-    OpNotSupp = 95,
+    OpNotSupp = errno::EOPNOTSUPP.0,
 }
 
 impl Errno {
     /// The negative number that a hypercall returns.
     pub const fn as_return(self) -> i64 {
         -(self as i32 as i64)
+    }
+}
+
+impl From<Errno> for errno::Errno {
+    fn from(errno: Errno) -> Self {
+        Self(errno as i32)
     }
 }
 
