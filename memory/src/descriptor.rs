@@ -164,7 +164,7 @@ impl<M: MachineMemory> Engine<'_, M> {
         at: Maddr,
         descriptor: u64,
     ) -> Result<(), Refusal> {
-        if at.raw() % 8 != 0 {
+        if !at.raw().is_multiple_of(8) {
             return Err(Rule::Misaligned.refuse().value(at.raw()));
         }
         let Some(checked) = check_descriptor(descriptor) else {

@@ -62,7 +62,7 @@ struct Lane {
 impl Lane {
     /// The lane of `width` bytes at `vaddr`, if aligned and of a legal width.
     fn new(vaddr: Vaddr, width: u8) -> Option<Self> {
-        if !matches!(width, 1 | 2 | 4 | 8) || vaddr.raw() % u64::from(width) != 0 {
+        if !matches!(width, 1 | 2 | 4 | 8) || !vaddr.raw().is_multiple_of(u64::from(width)) {
             return None;
         }
         let shift = (vaddr.raw() & 7) as u32 * 8;
@@ -134,7 +134,13 @@ impl<M: MachineMemory> Engine<'_, M> {
         }
         drop(session);
         result.unwrap_or_else(|refusal| {
-            PteStoreOutcome::Refused(refusal.entry(Level::L1, table, (at.offset() / 8) as usize, 0))
+            let value = refusal.context.value.unwrap_or(0);
+            PteStoreOutcome::Refused(refusal.entry(
+                Level::L1,
+                table,
+                (at.offset() / 8) as usize,
+                value,
+            ))
         })
     }
 
@@ -160,7 +166,9 @@ impl<M: MachineMemory> Engine<'_, M> {
                 }
             };
             let wanted = lane.insert(old, value);
-            let new = self.get_stored_entry(domain, old, wanted)?;
+            let new = self
+                .get_stored_entry(domain, old, wanted)
+                .map_err(|refusal| refusal.value(wanted))?;
             match self.machine.compare_exchange_u64(at, old, new.entry) {
                 Ok(_) => {
                     if new.is_counted && old & pte::PRESENT != 0 {

@@ -1,7 +1,7 @@
 //! The memory engine: who owns every machine frame, what it is used as, and what may be mapped where.
 //!
 //! An [`Engine`] is a value over a [`MachineMemory`]: no statics, no allocation, no `unsafe`. The hypervisor
-//! implements the trait over its direct map; tests implement it over a vector ([`sim`], feature `sim`).
+//! implements the trait over its direct map; tests implement it over a vector (module `sim`, behind the feature of that name).
 //!
 //! # What the engine keeps true
 //!
@@ -10,7 +10,7 @@
 //! * There is never a writable mapping of a frame that is in use as a page table or descriptor table.
 //! * Nothing is walked by the hardware that was not validated entry by entry.
 //! * A half-validated table belongs to nobody: its own state word holds one reference of each kind, and whoever
-//!   holds the owner's page-table lock may carry it on or unwind it (see [`ptype`]).
+//!   holds the owner's page-table lock may carry it on or unwind it (module `ptype`).
 //! * Types of tables and descriptor pages change only under the owning domain's page-table lock; counts are
 //!   atomics, since other domains take references too.
 //!
@@ -32,6 +32,8 @@ mod refs;
 mod refusal;
 
 mod allocator;
+#[cfg(any(test, feature = "sim"))]
+pub mod audit;
 mod descriptor;
 mod emulate;
 mod l1;
@@ -40,7 +42,11 @@ mod mmu_update;
 mod mmuext;
 mod ptype;
 mod reservation;
+#[cfg(any(test, feature = "sim"))]
+pub mod sim;
 mod teardown;
+#[cfg(test)]
+mod testing;
 mod walk;
 
 pub use config::{AddressLimit, Config, HYPERVISOR_SLOTS};

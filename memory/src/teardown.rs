@@ -41,7 +41,7 @@ impl<M: MachineMemory> Engine<'_, M> {
                 if self.relinquish_frame(domain, *cursor, frame, budget) == Progress::Preempted {
                     return Progress::Preempted;
                 }
-            } else if cursor.raw() % SKIPPED_PER_UNIT == 0 {
+            } else if cursor.raw().is_multiple_of(SKIPPED_PER_UNIT) {
                 budget.spend(1);
             }
             *cursor = cursor.wrapping_add(1);

@@ -4,6 +4,8 @@
 //! what the frame is used as, and how often. Bits are known to `word.rs` alone. The operations here are single
 //! atomic steps; everything that needs more than one step is in `ptype`, `allocator` and `reservation`.
 
+#[cfg(test)]
+mod tests;
 mod word;
 
 use core::sync::atomic::{AtomicU64, Ordering};

@@ -66,7 +66,6 @@ impl<M: MachineMemory> Engine<'_, M> {
             if budget.is_exhausted() {
                 return Ok(Progress::Preempted);
             }
-            budget.spend(1);
             let at = entry_address(mfn, *cursor);
             let entry = self.machine.read_u64(at);
             if entry & pte::PRESENT == 0 {
@@ -88,6 +87,8 @@ impl<M: MachineMemory> Engine<'_, M> {
                     self.machine.write_u64(at, adjusted);
                 }
             }
+            // Paid when done: a slice that only finds its way down to where it stopped has done nothing yet.
+            budget.spend(1);
             *cursor += 1;
         }
         Ok(Progress::Done(()))

@@ -5,6 +5,8 @@
 
 mod display;
 mod rule;
+#[cfg(test)]
+mod tests;
 
 use crate::frame::{FrameInfo, Level};
 pub use rule::{Consequence, Errno, Rule};
@@ -32,7 +34,6 @@ pub struct Context {
 }
 
 /// A request that was refused: the rule, and what it was about.
-#[must_use]
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Refusal {
     /// The rule.

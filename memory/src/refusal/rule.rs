@@ -93,7 +93,7 @@ rules! {
     HypervisorSlot = "PT-007", Inval, "L4 slots 256 to 271 belong to the hypervisor.";
     ForeignUpperEntry = "PT-008", Inval, "Entries above L1 can be changed only with the table's owner as owner of the frames named.";
     L1tf = "PT-009", Inval, "A not-present entry must hold address 0 or one above all cacheable memory, and no page-size bit above L1.";
-    AddressTooWide = "PT-010", Inval, "The entry names an address that the CPU cannot have.";
+    AddressTooWide = "PT-010", Perm, "The entry names an address that the CPU cannot have.";
     L1TargetOwner = "PT-011", Busy, "An L1 entry may name frames of the page owner given in the request only.";
     L1TargetNotWritable = "PT-012", Busy, "A writable mapping needs a frame that is not in use as a table or descriptor page.";
     SpecialCaching = "PT-013", Access, "Frames shared by the hypervisor can be mapped write-back only.";
@@ -108,7 +108,6 @@ rules! {
     AddressOutOfRange = "VA-001", Inval, "The linear address must be canonical and outside the hypervisor's range.";
     NoL1Table = "VA-002", Inval, "No L1 table of the domain covers the linear address.";
     EmulateMisaligned = "EM-001", Inval, "A store to a page table must be naturally aligned, at most 8 bytes, and inside the page that faulted.";
-    EmulateRefused = "EM-002", Inval, "The store would make an entry that is not allowed.";
     // Pinning and roots
     AlreadyPinned = "PN-001", Inval, "A table can be pinned once.";
     NotPinned = "PN-002", Inval, "Only a pinned table can be unpinned.";

@@ -1,1 +1,291 @@
+//! Populate, decrease, exchange, sharing.
 
+use crate::audit::Held;
+use crate::frame::Level::*;
+use crate::refusal::{Errno, Rule};
+use crate::sim::domain;
+use crate::testing::*;
+use crate::{AddressLimit, DomainMemory, IoAccess};
+use std::vec::Vec;
+use xenocryst_abi::{DomId, Mfn, Pfn};
+
+#[test]
+fn populated_frames_are_zeroed_counted_and_entered_in_the_m2p() {
+    let b = bench();
+    let first = b
+        .engine
+        .populate_extent(&b.d, 3, AddressLimit::NONE, Some(Pfn::new(100)))
+        .unwrap();
+    assert_eq!(first.raw() % 8, 0);
+    for i in 0..8 {
+        assert_eq!(b.engine.m2p(first.wrapping_add(i)), Some(Pfn::new(100 + i)));
+        assert_eq!(b.info(first.wrapping_add(i)).owner, Some(b.d.id()));
+    }
+    assert_eq!(b.engine.owned_frames(b.d.id()), 8);
+    b.poke(first, 5, 1);
+    b.engine.decrease_extent(&b.d, first, 3).unwrap();
+    assert_eq!(b.engine.owned_frames(b.d.id()), 0);
+    while let Ok(mfn) = b.engine.populate_extent(&b.d, 0, AddressLimit::NONE, None) {
+        assert_eq!(b.peek(mfn, 5), 0);
+    }
+    b.check();
+}
+
+#[test]
+fn a_domain_never_gets_more_than_its_maximum() {
+    let b = bench();
+    b.d.set_max_pages(10);
+    b.engine
+        .populate_extent(&b.d, 3, AddressLimit::NONE, None)
+        .unwrap();
+    let populate = |order| {
+        b.engine
+            .populate_extent(&b.d, order, AddressLimit::NONE, None)
+    };
+    assert_eq!(
+        refused(populate(2), Rule::ReservationFull).errno(),
+        Errno::NoMem
+    );
+    populate(1).unwrap();
+    refused(populate(0), Rule::ReservationFull);
+    refused(
+        b.engine.allocate_domain_block(&b.d, 0, AddressLimit::NONE),
+        Rule::ReservationFull,
+    );
+    b.check();
+    let unknown = DomainMemory::new(DomId(1000), false, 0, IoAccess::none());
+    unknown.set_max_pages(10);
+    refused(
+        b.engine
+            .populate_extent(&unknown, 0, AddressLimit::NONE, None),
+        Rule::ReservationFull,
+    );
+}
+
+#[test]
+fn too_large_or_impossible_extents_are_refused() {
+    let b = bench();
+    let populate = |order, limit| b.engine.populate_extent(&b.d, order, limit, None);
+    assert_eq!(
+        refused(populate(10, AddressLimit::NONE), Rule::OrderTooLarge).errno(),
+        Errno::Perm
+    );
+    refused(populate(255, AddressLimit::NONE), Rule::OrderTooLarge);
+    refused(populate(0, AddressLimit::bits(13)), Rule::OutOfMemory);
+    b.d.set_max_pages(100_000);
+    refused(populate(9, AddressLimit::NONE), Rule::OutOfMemory);
+    b.d.set_dying();
+    refused(populate(0, AddressLimit::NONE), Rule::DyingDomain);
+    assert_eq!(b.engine.owned_frames(b.d.id()), 0);
+    b.check();
+}
+
+#[test]
+fn a_frame_given_back_while_mapped_goes_with_its_last_mapping() {
+    let b = bench();
+    let s = b.space();
+    let free = b.engine.free_frame_count();
+    b.engine.decrease_extent(&b.d, s.data, 0).unwrap();
+    assert_eq!(b.engine.free_frame_count(), free);
+    assert_eq!(
+        (b.info(s.data).allocated, b.info(s.data).general_count),
+        (false, 1)
+    );
+    refused(
+        b.engine.decrease_extent(&b.d, s.data, 0),
+        Rule::NotAllocated,
+    );
+    b.check();
+    b.update(at(s.l1, 0), 0).unwrap();
+    assert!(b.info(s.data).is_free);
+    assert_eq!(b.engine.free_frame_count(), free + 1);
+    b.check();
+}
+
+#[test]
+fn giving_a_pinned_table_back_leaves_it_pinned() {
+    let b = bench();
+    let s = b.space();
+    b.engine.decrease_extent(&b.d, s.l4, 0).unwrap();
+    assert!(b.info(s.l4).pinned);
+    b.check();
+    b.unpin_with(s.l4, 1).unwrap();
+    assert!(b.info(s.l4).is_free);
+    b.check();
+}
+
+#[test]
+fn only_own_ordinary_frames_can_be_given_back() {
+    let b = bench();
+    let decrease = |mfn| b.engine.decrease_extent(&b.d, mfn, 0);
+    for mfn in [
+        Mfn::new(3),
+        Mfn::new(512),
+        Mfn::new(5000),
+        Mfn::new(u64::MAX),
+    ] {
+        refused(decrease(mfn), Rule::FrameNotOwned);
+    }
+    let shared = b.engine.allocate_frames(0, AddressLimit::NONE).unwrap();
+    assert!(b.engine.share_with(&b.d, shared, true));
+    refused(decrease(shared), Rule::SpecialFrame);
+    refused(
+        b.engine.decrease_extent(&b.d, shared, 60),
+        Rule::OrderTooLarge,
+    );
+    b.check();
+}
+
+#[test]
+fn scattered_frames_are_exchanged_for_a_contiguous_block_and_back() {
+    let b = bench();
+    let old: Vec<Mfn> = (0..8).map(|_| b.page()).collect();
+    let owned = b.engine.owned_frames(b.d.id());
+    let mut x = b
+        .engine
+        .begin_exchange(&b.d, 1, 3, AddressLimit::bits(21))
+        .unwrap();
+    for &mfn in &old {
+        b.engine.exchange_in(&b.d, &mut x, mfn, 0).unwrap();
+    }
+    let first = b.engine.exchange_out(&b.d, &mut x, Pfn::new(40)).unwrap();
+    assert_eq!(b.engine.exchange_out(&b.d, &mut x, Pfn::new(40)), None);
+    b.engine.finish_exchange(&b.d, x);
+    assert!(first.raw() < 1 << 9 && first.raw() % 8 == 0);
+    assert_eq!(b.engine.m2p(first.wrapping_add(7)), Some(Pfn::new(47)));
+    assert_eq!(b.engine.owned_frames(b.d.id()), owned);
+    assert!(old.iter().all(|&mfn| b.info(mfn).is_free));
+    b.check();
+
+    let mut x = b
+        .engine
+        .begin_exchange(&b.d, 8, 0, AddressLimit::NONE)
+        .unwrap();
+    b.engine.exchange_in(&b.d, &mut x, first, 3).unwrap();
+    for i in 0..8 {
+        b.engine
+            .exchange_out(&b.d, &mut x, Pfn::new(40 + i))
+            .unwrap();
+    }
+    b.engine.finish_exchange(&b.d, x);
+    assert_eq!(b.engine.owned_frames(b.d.id()), owned);
+    b.check();
+}
+
+#[test]
+fn a_failed_exchange_gives_every_frame_back() {
+    let b = bench();
+    let s = b.space();
+    let old: Vec<Mfn> = (0..7).map(|_| b.page()).collect();
+    let free = b.engine.free_frame_count();
+    let bad = [
+        (s.data, Rule::FrameInUse),
+        (s.l4, Rule::FrameInUse),
+        (Mfn::new(3), Rule::FrameNotOwned),
+        (old[0], Rule::FrameNotOwned),
+        (Mfn::new(u64::MAX), Rule::FrameNotOwned),
+    ];
+    for (mfn, rule) in bad {
+        let mut x = b
+            .engine
+            .begin_exchange(&b.d, 1, 3, AddressLimit::NONE)
+            .unwrap();
+        for &mfn in &old {
+            b.engine.exchange_in(&b.d, &mut x, mfn, 0).unwrap();
+        }
+        refused(b.engine.exchange_in(&b.d, &mut x, mfn, 0), rule);
+        assert_eq!(
+            b.engine.exchange_out(&b.d, &mut x, Pfn::new(0)),
+            None,
+            "too few frames were taken"
+        );
+        b.engine.abandon_exchange(&b.d, x);
+        assert_eq!(b.engine.free_frame_count(), free);
+        b.check();
+    }
+    let shared = b.engine.allocate_frames(0, AddressLimit::NONE).unwrap();
+    assert!(b.engine.share_with(&b.d, shared, true));
+    let mut x = b
+        .engine
+        .begin_exchange(&b.d, 1, 0, AddressLimit::NONE)
+        .unwrap();
+    refused(
+        b.engine.exchange_in(&b.d, &mut x, shared, 0),
+        Rule::SpecialFrame,
+    );
+    b.engine.abandon_exchange(&b.d, x);
+    refused(
+        b.engine.begin_exchange(&b.d, 2000, 0, AddressLimit::NONE),
+        Rule::OutOfMemory,
+    );
+    b.check();
+}
+
+#[test]
+fn frames_that_come_back_from_a_failed_exchange_are_still_flushed_before_they_become_tables() {
+    let b = bench();
+    let page = b.page();
+    let mut x = b
+        .engine
+        .begin_exchange(&b.d, 1, 0, AddressLimit::NONE)
+        .unwrap();
+    b.engine.exchange_in(&b.d, &mut x, page, 0).unwrap();
+    b.engine.abandon_exchange(&b.d, x);
+    b.engine.machine().take_flushes();
+    b.pin(page, L1).unwrap();
+    assert_eq!(b.engine.machine().take_flushes().len(), 1);
+}
+
+#[test]
+fn the_hypervisors_frames_can_be_assigned_all_or_none() {
+    let b = bench();
+    b.engine.assign_frames(&b.d, Mfn::new(4), 3).unwrap();
+    assert_eq!(b.engine.owned_frames(b.d.id()), 3);
+    refused(
+        b.engine.assign_frames(&b.d, Mfn::new(3), 2),
+        Rule::FrameNotOwned,
+    );
+    assert_eq!(b.engine.owned_frames(b.d.id()), 3);
+    b.d.set_max_pages(4);
+    refused(
+        b.engine.assign_frames(&b.d, Mfn::new(10), 2),
+        Rule::ReservationFull,
+    );
+    b.check();
+}
+
+#[test]
+fn a_builder_block_is_owned_and_not_zeroed() {
+    let b = bench_of(0);
+    for mfn in 528..1024 {
+        b.poke(Mfn::new(mfn), 0, 7);
+    }
+    let first = b
+        .engine
+        .allocate_domain_block(&b.d, 3, AddressLimit::NONE)
+        .unwrap();
+    assert_eq!(b.peek(first.wrapping_add(7), 0), 7);
+    assert_eq!(b.engine.owned_frames(b.d.id()), 8);
+    refused(
+        b.engine.allocate_domain_block(&b.d, 30, AddressLimit::NONE),
+        Rule::OrderTooLarge,
+    );
+    b.check();
+}
+
+#[test]
+fn a_frame_can_be_shared_by_its_holder_only() {
+    let b = bench();
+    let other = domain(2);
+    assert!(!b.engine.share_with(&other, b.page(), true));
+    assert!(!b.engine.share_with(&other, Mfn::new(5000), true));
+    let frame = b.engine.allocate_frames(0, AddressLimit::NONE).unwrap();
+    assert!(b.engine.share_with(&b.d, frame, true));
+    assert!(!b.engine.unshare(&other, frame));
+    let held = b.engine.get_page(&b.d, frame).unwrap();
+    assert!(!b.engine.unshare(&b.d, frame));
+    b.check_with(&[&other], &[Held::General(frame)]);
+    b.engine.put_page(held);
+    assert!(b.engine.unshare(&b.d, frame));
+    b.check_with(&[&other], &[]);
+}
