@@ -2,27 +2,20 @@
 //!
 //! Neighbours: `start` (calls [`start`] once the machine is up), `builder`, `domain`, `xenocryst-boot` (reads the image).
 
-use alloc::vec::Vec;
-
 use xenocryst_abi::{DomId, Maddr, PAGE_SIZE};
 use xenocryst_boot::cmdline::Options;
 use xenocryst_boot::info::Module;
-use xenocryst_boot::kernel::{self, KernelFile, Packed};
-use xenocryst_boot::refusal::Refusal;
 use xenocryst_memory::{IoAccess, IoRange};
 
 use crate::arch::{ioapic, msr, smp};
-use crate::builder;
+use crate::builder::{self, BootFile, Files};
 use crate::console::say;
 use crate::domain::{self, Domain, create};
 use crate::mm::machine::engine;
-use crate::mm::direct_map;
 use crate::{boot, options, sched};
 
 /// Kept back from dom0 if it is given no limit: for the hypervisor's heap and for other domains' tables.
 const KEPT_BACK: u64 = 64 << 20;
-/// Most a kernel may unpack to.
-const MOST_UNPACKED: u64 = 512 << 20;
 
 /// Builds dom0 from the boot loader's modules and makes its first vCPU ready to run.
 ///
@@ -32,14 +25,19 @@ pub fn start() {
     let options = options::options();
     let info = boot::info();
     let Some(kernel) = info.modules().first() else { panic!("no dom0 kernel: the boot loader gave no module") };
-    let initrd = info.modules().get(1).map_or(&[][..], |module| module_bytes(module));
+    let files = Files {
+        kernel: boot_file(kernel),
+        initrd: info.modules().get(1).map_or_else(BootFile::default, boot_file),
+        command_line: info.module_options(0).unwrap_or(""),
+    };
     let domain = make_domain(options);
-    let nr_pages = memory_for(options) / PAGE_SIZE;
+    let nr_pages = memory_for(options, &files) / PAGE_SIZE;
     domain.memory.set_max_pages(u32::try_from(nr_pages).unwrap_or(u32::MAX));
-    let command_line = info.module_options(0).unwrap_or("");
-    load(domain, module_bytes(kernel), initrd, command_line, nr_pages);
-    domain::publish(domain);
     let first = domain.vcpu(0).expect("made above");
+    if let Err(failure) = builder::build(domain, first, files, nr_pages) {
+        panic!("dom0 cannot be built: {failure}");
+    }
+    domain::publish(domain);
     crate::time::show_wall_clock(domain);
     sched::up(first).expect("its root was just set");
 }
@@ -73,49 +71,15 @@ fn io_access() -> IoAccess {
     io
 }
 
-/// The bytes of memory dom0 gets.
-fn memory_for(options: &Options<'_>) -> u64 {
-    let free = engine().free_frame_count() * PAGE_SIZE;
+/// The bytes of memory dom0 gets: the files' memory is free once they are loaded.
+fn memory_for(options: &Options<'_>, files: &Files<'_>) -> u64 {
+    let free = (engine().free_frame_count() + files.kernel.whole_pages() + files.initrd.whole_pages()) * PAGE_SIZE;
     let available = free.saturating_sub(KEPT_BACK.min(free / 8));
     options.dom0_mem.bytes(available).min(available) / PAGE_SIZE * PAGE_SIZE
 }
 
 /// What a module holds.
-fn module_bytes(module: &Module<'_>) -> &'static [u8] {
-    let (start, end) = (Maddr::new(module.start), Maddr::new(module.end));
-    assert!(crate::mm::is_ram(start, end), "a boot module lies outside RAM");
-    // SAFETY: RAM that the boot loader filled and that was kept from every allocator.
-    unsafe { core::slice::from_raw_parts(direct_map(start), module.bytes() as usize) }
-}
-
-/// Unpacks the kernel, checks it, and builds the domain around it.
-fn load(domain: &'static Domain, file: &[u8], initrd: &[u8], command_line: &str, nr_pages: u64) {
-    let refused = |refusal: Refusal<'_>| -> ! { panic!("dom0's kernel cannot be used: {refusal}") };
-    let unpacked;
-    let image = match KernelFile::find(file, MOST_UNPACKED).unwrap_or_else(|refusal| refused(refusal)) {
-        KernelFile::Plain(image) => image,
-        KernelFile::Packed(packed) => {
-            unpacked = unpack(&packed);
-            &unpacked
-        }
-    };
-    let kernel = kernel::pv_kernel(image).unwrap_or_else(|refusal| refused(refusal));
-    say!("Dom0: kernel entry {:#x}, {} MiB of memory, initrd of {} kB", kernel.entry, nr_pages >> 8, initrd.len() >> 10);
-    let first = domain.vcpu(0).expect("made with the domain");
-    if let Err(failure) = builder::build(domain, first, &kernel, initrd, command_line, nr_pages) {
-        panic!("dom0 cannot be built: {failure}");
-    }
-}
-
-/// The unpacked image, in frames of the hypervisor that are given back when dom0 is built.
-fn unpack(packed: &Packed<'_>) -> Vec<u8> {
-    let mut image = Vec::new();
-    if image.try_reserve_exact(packed.unpacked).is_err() {
-        panic!("no memory to unpack dom0's kernel: it needs {} MiB", packed.unpacked >> 20);
-    }
-    image.resize(packed.unpacked, 0);
-    if let Err(refusal) = packed.unpack(&mut image) {
-        panic!("dom0's kernel cannot be used: {refusal}");
-    }
-    image
+fn boot_file(module: &Module<'_>) -> BootFile {
+    // SAFETY: the loader filled it, it was kept from every allocator, and dom0 is built once.
+    unsafe { BootFile::of(module) }.expect("a boot module lies outside RAM")
 }

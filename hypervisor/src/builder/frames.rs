@@ -11,8 +11,8 @@ use crate::domain::Domain;
 use crate::mm::layout::direct_map;
 use crate::mm::machine::engine;
 
-/// Largest block asked for at once: 4 MiB.
-const LARGEST_ORDER: u8 = 10;
+/// Largest block asked for at once: 1 GiB.
+const MAX_ORDER: u8 = 18;
 
 /// A run of contiguous frames.
 struct Block {
@@ -21,32 +21,49 @@ struct Block {
     count: u64,
 }
 
-/// All frames of a domain.
+/// The frames of a domain.
 pub struct Frames {
     blocks: Vec<Block>,
+    /// Largest block worth asking for, as a power of two of frames: larger ones were refused.
+    order: u8,
     memory: &'static DomainMemory,
 }
 
 impl Frames {
-    /// Gives `domain` `count` frames, in as large blocks as there are. `None` if there are not that many.
-    pub fn allocate(domain: &'static Domain, count: u64) -> Option<Self> {
-        let memory = &domain.memory;
-        let mut blocks: Vec<Block> = Vec::new();
-        let mut pfn = 0;
-        let mut order = LARGEST_ORDER;
-        while pfn < count {
-            while 1_u64 << order > count - pfn {
-                order -= 1;
-            }
-            match engine().allocate_domain_block(memory, order, AddressLimit::NONE) {
-                Ok(first) => {
-                    push(&mut blocks, pfn, first.raw(), 1 << order);
-                    pfn += 1 << order;
-                }
-                Err(_) => order = order.checked_sub(1)?,
+    /// None yet.
+    pub fn none(domain: &'static Domain) -> Self {
+        Self { blocks: Vec::new(), order: MAX_ORDER, memory: &domain.memory }
+    }
+
+    /// Gives the domain frames up to `count` in all, in as large blocks as there are. `None` if there are not that many.
+    pub fn grow(&mut self, count: u64) -> Option<()> {
+        while self.count() < count {
+            let missing = count - self.count();
+            let order = self.order.min(missing.ilog2() as u8);
+            match engine().allocate_domain_block(self.memory, order, AddressLimit::NONE) {
+                Ok(first) => self.push(first.raw(), 1 << order),
+                Err(_) => self.order = order.checked_sub(1)?,
             }
         }
-        Some(Self { blocks, memory })
+        Some(())
+    }
+
+    /// Adds a block, joined with the one before if they are neighbours in the machine.
+    fn push(&mut self, mfn: u64, count: u64) {
+        let pfn = self.count();
+        match self.blocks.last_mut() {
+            Some(last) if last.mfn + last.count == mfn => last.count += count,
+            _ => self.blocks.push(Block { pfn, mfn, count }),
+        }
+    }
+
+    /// Every PFN with its frame, ascending.
+    pub fn iter(&self) -> impl Iterator<Item = (u64, Mfn)> + '_ {
+        let frames = |block: &Block| {
+            let (pfn, mfn) = (block.pfn, block.mfn);
+            (0..block.count).map(move |offset| (pfn + offset, Mfn::new(mfn + offset)))
+        };
+        self.blocks.iter().flat_map(frames)
     }
 
     /// The engine's state of the domain.
@@ -104,13 +121,5 @@ impl Frames {
         let maddr = Maddr::new(self.mfn(at / PAGE_SIZE).maddr().raw() + at % PAGE_SIZE);
         // SAFETY: an aligned word of a frame of a domain that does not run yet.
         unsafe { direct_map(maddr).cast::<u64>().write(value) };
-    }
-}
-
-/// Adds a block, joined with the one before if they are neighbours in the machine.
-fn push(blocks: &mut Vec<Block>, pfn: u64, mfn: u64, count: u64) {
-    match blocks.last_mut() {
-        Some(last) if last.mfn + last.count == mfn => last.count += count,
-        _ => blocks.push(Block { pfn, mfn, count }),
     }
 }

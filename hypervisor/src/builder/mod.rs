@@ -4,27 +4,40 @@
 //! so that the builder is trusted with nothing the guest is not. What a start looks like: `public/xen.h`, "start of day".
 //! Neighbours: `xenocryst-boot` reads the kernel's image; `xenocryst_boot::layout` says what goes where; `domain` has the domain.
 
+mod files;
 mod frames;
 mod start_info;
 mod tables;
 
+use alloc::string::{String, ToString};
+
+use xenocryst_abi::pte::TABLE_ENTRIES;
+use xenocryst_abi::start_info::MAX_GUEST_CMDLINE;
 use xenocryst_abi::{Mfn, PAGE_SIZE, Pfn};
+use xenocryst_boot::kernel::{KernelFile, Packed, pv_kernel};
 use xenocryst_boot::layout::{Layout, Needs};
 use xenocryst_boot::notes::PvKernel;
 use xenocryst_boot::refusal::Refusal;
 use xenocryst_memory::{Budget, Level, Progress};
+use zerocopy::IntoBytes;
 
+use crate::boot;
+use crate::console::say;
 use crate::domain::{Domain, Vcpu};
 use crate::mm::machine::engine;
+use crate::mm::scratch::Scratch;
 use crate::percpu::GuestRegs;
 use crate::traps::bounce::{FLAT_CS64, FLAT_SS, IF};
+pub use files::BootFile;
 use frames::Frames;
 
 /// Why dom0 could not be built.
 #[derive(Debug)]
 pub enum Failure {
-    /// Kernel, initrd and tables cannot be laid out in the domain.
-    Layout(Refusal<'static>),
+    /// The kernel cannot be started, or not in this domain; the reason.
+    Kernel(String),
+    /// There is no memory to unpack the kernel: this many bytes are needed.
+    NoRoomToUnpack(usize),
     /// The machine has not that many frames free.
     NoMemory,
     /// A part of the kernel lies outside the domain's memory.
@@ -36,7 +49,8 @@ pub enum Failure {
 impl core::fmt::Display for Failure {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         match self {
-            Self::Layout(refusal) => write!(f, "{refusal}"),
+            Self::Kernel(reason) => f.write_str(reason),
+            Self::NoRoomToUnpack(bytes) => write!(f, "there are no {} MiB free to unpack the kernel", bytes >> 20),
             Self::NoMemory => f.write_str("there is not that much memory free"),
             Self::Misplaced(at) => write!(f, "the kernel's part at {at:#x} lies outside dom0's memory"),
             Self::Tables(refusal) => write!(f, "its first page tables are refused: {refusal}"),
@@ -44,26 +58,82 @@ impl core::fmt::Display for Failure {
     }
 }
 
-/// Fills `domain` with `nr_pages` frames, the kernel and its initrd, and readies `vcpu` to enter it.
+impl From<Refusal<'_>> for Failure {
+    fn from(refusal: Refusal<'_>) -> Self {
+        Self::Kernel(refusal.to_string())
+    }
+}
+
+/// What dom0 is made of.
+pub struct Files<'a> {
+    /// The kernel, packed or not.
+    pub kernel: BootFile,
+    /// Its initrd.
+    pub initrd: BootFile,
+    /// Its command line.
+    pub command_line: &'a str,
+}
+
+/// Gives `domain` `nr_pages` frames, fills in the kernel and its initrd, and readies `vcpu` to enter it. The files' memory
+/// is given back, and may be among the domain's frames.
 ///
 /// # Errors
 /// [`Failure`] says what is in the way; the domain is then good for nothing.
 pub fn build(
     domain: &'static Domain,
     vcpu: &'static Vcpu,
-    kernel: &PvKernel<'_>,
-    initrd: &[u8],
-    command_line: &str,
+    files: Files<'_>,
     nr_pages: u64,
 ) -> Result<(), Failure> {
-    let layout = Layout::new(&Needs::of(kernel, initrd.len() as u64, nr_pages)).map_err(Failure::Layout)?;
-    let frames = Frames::allocate(domain, nr_pages).ok_or(Failure::NoMemory)?;
-    load_kernel(&frames, &layout, kernel)?;
+    let mut frames = Frames::none(domain);
+    let (layout, entry) = load(domain, &mut frames, &files, nr_pages)?;
+    files.kernel.discard();
+    files.initrd.discard();
+    frames.grow(nr_pages).ok_or(Failure::NoMemory)?;
+    write_p2m(&frames, &layout);
+    let root = frames.mfn(layout.pfn_of(layout.tables));
+    enter_at(vcpu, root, entry, &layout)
+}
+
+/// Fills the frames that have something in them at start, all but the P2M, which needs the others. Returns where they are, and
+/// where the kernel is entered.
+fn load(
+    domain: &'static Domain,
+    frames: &mut Frames,
+    files: &Files<'_>,
+    nr_pages: u64,
+) -> Result<(Layout, u64), Failure> {
+    let limit = MAX_GUEST_CMDLINE - 1;
+    if files.command_line.len() > limit {
+        return Err(Refusal::CommandLineTooLong { bytes: files.command_line.len(), limit }.into());
+    }
+    let unpacked;
+    let image = match KernelFile::find(files.kernel.bytes(), nr_pages * PAGE_SIZE)? {
+        KernelFile::Plain(image) => image,
+        KernelFile::Packed(packed) => {
+            unpacked = unpack(&packed)?;
+            &unpacked
+        }
+    };
+    let kernel = pv_kernel(image)?;
+    let initrd = files.initrd.bytes();
+    let layout = Layout::new(&Needs::of(&kernel, initrd.len() as u64, nr_pages))?;
+    say!("Dom0: kernel {:#x}-{:#x}, entry {:#x}", kernel.virt_start, kernel.virt_end, kernel.entry);
+    say!("Dom0: mapped {:#x}-{:#x}, P2M at {:#x}", layout.start, layout.end, layout.p2m_address);
+    say!("Dom0: {} MiB of memory, initrd of {} kB", nr_pages >> 8, initrd.len() >> 10);
+    frames.grow(layout.end_pfn).ok_or(Failure::NoMemory)?;
+    load_kernel(frames, &layout, &kernel)?;
     frames.write(layout.initrd_pfn * PAGE_SIZE, initrd);
-    write_p2m(&frames, &layout, nr_pages);
-    let root = tables::write(&frames, &layout);
-    start_info::write(domain, &frames, &layout, initrd.len() as u64, command_line, kernel);
-    enter_at(vcpu, root, kernel.entry, &layout)
+    tables::write(frames, &layout);
+    start_info::write(domain, frames, &layout, &kernel, files, nr_pages, boot::info().display);
+    Ok((layout, kernel.entry))
+}
+
+/// The unpacked image.
+fn unpack(packed: &Packed<'_>) -> Result<Scratch, Failure> {
+    let mut image = Scratch::new(packed.unpacked).ok_or(Failure::NoRoomToUnpack(packed.unpacked))?;
+    packed.unpack(&mut image)?;
+    Ok(image)
 }
 
 /// Copies the segments, and writes the hypercall page into one of them if the kernel asks for it.
@@ -110,13 +180,20 @@ pub fn hypercall_page() -> [u8; PAGE_SIZE as usize] {
 }
 
 /// Writes the P2M, and with it the M2P.
-fn write_p2m(frames: &Frames, layout: &Layout, nr_pages: u64) {
+fn write_p2m(frames: &Frames, layout: &Layout) {
     let memory = frames.memory();
-    for pfn in 0..nr_pages {
-        let mfn = frames.mfn(pfn);
-        frames.write_u64(layout.p2m_pfn * PAGE_SIZE + pfn * 8, mfn.raw());
+    let (mut at, mut entries) = (layout.p2m_pfn * PAGE_SIZE, [0; TABLE_ENTRIES]);
+    // A page at a time: finding the frame behind a PFN costs more than all else.
+    for (pfn, mfn) in frames.iter() {
         // The frame is the domain's, so this cannot be refused.
         let _ = engine().set_m2p(memory, mfn, Pfn::new(pfn));
+        let slot = pfn as usize % TABLE_ENTRIES;
+        entries[slot] = mfn.raw();
+        if slot == TABLE_ENTRIES - 1 || pfn == frames.count() - 1 {
+            let filled = &entries[..=slot];
+            frames.write(at, filled.as_bytes());
+            at += PAGE_SIZE;
+        }
     }
 }
 

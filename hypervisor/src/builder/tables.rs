@@ -3,7 +3,7 @@
 //! Keeps true: the tables themselves are mapped read-only, or the engine would refuse them. Which flags a guest's entries
 //! get beyond these is the engine's business.
 
-use xenocryst_abi::{Mfn, PAGE_SIZE};
+use xenocryst_abi::PAGE_SIZE;
 use xenocryst_boot::layout::{Layout, Mapping, SPAN};
 
 use super::frames::Frames;
@@ -15,8 +15,8 @@ const READ_WRITE: u64 = READ_ONLY | 2;
 /// Present, writable, user, accessed, dirty: an entry that names a table.
 const TABLE: u64 = READ_WRITE | 4;
 
-/// Writes all tables. Returns the root.
-pub fn write(frames: &Frames, layout: &Layout) -> Mfn {
+/// Writes all tables.
+pub fn write(frames: &Frames, layout: &Layout) {
     let first = layout.pfn_of(layout.tables);
     frames.zero(first * PAGE_SIZE, layout.nr_tables() * PAGE_SIZE);
     fill(frames, layout, &layout.main_mapping());
@@ -25,7 +25,6 @@ pub fn write(frames: &Frames, layout: &Layout) -> Mfn {
         frames.zero((layout.p2m_pfn + layout.p2m_pages) * PAGE_SIZE, tables * PAGE_SIZE);
         fill(frames, layout, &p2m);
     }
-    frames.mfn(first)
 }
 
 /// Writes the entries of every level for one mapping.
