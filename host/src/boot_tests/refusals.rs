@@ -119,8 +119,9 @@ fn entry_outside(context: &Context) -> Result<()> {
 fn truncated(context: &Context) -> Result<()> {
     let whole = fs::read(&context.kernel.vmlinuz)?;
     let half = whole.get(..whole.len() / 2).context("an empty kernel")?;
+    // Xen does not refuse it: it faults itself.
     let reason = if context.on_xen() {
-        "Could not construct"
+        "Panic on CPU"
     } else {
         "(?i)truncated|payload|beyond|short"
     };
