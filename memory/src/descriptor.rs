@@ -65,7 +65,7 @@ impl<M: MachineMemory> Engine<'_, M> {
         frame: Mfn,
     ) -> Result<DescriptorRef, Refusal> {
         let session = self.session(domain);
-        let Some(state) = self.frame(frame).filter(|state| state.get(domain.id())) else {
+        let Some(state) = self.frame(frame).filter(|state| state.get(domain.tag())) else {
             return Err(self.refuse_owner(Rule::FrameNotOwned, frame, domain));
         };
         let result = self.get_descriptor_type(domain, frame, state);
@@ -174,7 +174,7 @@ impl<M: MachineMemory> Engine<'_, M> {
         let session = self.session(domain);
         let Some(frame) = self
             .frame(mfn)
-            .filter(|frame| frame.owner_word().belongs_to(domain.id()))
+            .filter(|frame| frame.owner_word().belongs_to(domain.tag()))
         else {
             return Err(self.refuse_owner(Rule::FrameNotOwned, mfn, domain));
         };

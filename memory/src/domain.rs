@@ -3,6 +3,7 @@
 //! Neighbours: the hypervisor creates one [`DomainMemory`] per domain and keeps it wherever it likes; all of it is
 //! shared-access (atomics and two small locks).
 
+use crate::frame::OwnerTag;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use spin::Mutex;
 use xenocryst_abi::{DomId, Mfn};
@@ -153,6 +154,7 @@ pub(crate) struct Tables {
 /// The engine's state for one domain.
 pub struct DomainMemory {
     id: DomId,
+    tag: OwnerTag,
     control: bool,
     /// Copied into slot 260 of every L4 this domain promotes.
     pub(crate) per_domain_l4e: AtomicU64,
@@ -172,6 +174,7 @@ impl DomainMemory {
     pub fn new(id: DomId, control: bool, per_domain_l4e: u64, io: IoAccess) -> Self {
         Self {
             id,
+            tag: OwnerTag::of(id),
             control,
             per_domain_l4e: AtomicU64::new(per_domain_l4e),
             max_pages: AtomicU32::new(0),
@@ -187,6 +190,12 @@ impl DomainMemory {
     /// The domain's number.
     pub fn id(&self) -> DomId {
         self.id
+    }
+
+    /// What the domain's frames have in common.
+    #[inline]
+    pub(crate) fn tag(&self) -> OwnerTag {
+        self.tag
     }
 
     /// Whether this is the control domain.

@@ -100,7 +100,7 @@ impl<M: MachineMemory> Engine<'_, M> {
         }
         let table = pte::target(entry);
         let frame = self.frame(table)?;
-        let is_own_l1 = frame.owner_word().belongs_to(domain.id())
+        let is_own_l1 = frame.owner_word().belongs_to(domain.tag())
             && frame.type_word().is_live(FrameType::Table(Level::L1));
         is_own_l1.then_some(table)
     }
@@ -133,14 +133,8 @@ impl<M: MachineMemory> Engine<'_, M> {
             result = self.store_entry(domain, at, lane, store);
         }
         drop(session);
-        result.unwrap_or_else(|refusal| {
-            let value = refusal.context.value.unwrap_or(0);
-            PteStoreOutcome::Refused(refusal.entry(
-                Level::L1,
-                table,
-                (at.offset() / 8) as usize,
-                value,
-            ))
+        result.unwrap_or_else(|(rule, wanted)| {
+            PteStoreOutcome::Refused(self.explain_l1(rule, &Actors::own(domain), at, wanted))
         })
     }
 
@@ -150,7 +144,7 @@ impl<M: MachineMemory> Engine<'_, M> {
         at: Maddr,
         lane: Lane,
         store: PteStore,
-    ) -> Result<PteStoreOutcome, Refusal> {
+    ) -> Result<PteStoreOutcome, (Rule, u64)> {
         let mut old = self.machine.read_u64(at);
         loop {
             let value = match store {
@@ -168,7 +162,7 @@ impl<M: MachineMemory> Engine<'_, M> {
             let wanted = lane.insert(old, value);
             let new = self
                 .get_stored_entry(domain, old, wanted)
-                .map_err(|refusal| refusal.value(wanted))?;
+                .map_err(|rule| (rule, wanted))?;
             match self.machine.compare_exchange_u64(at, old, new.entry) {
                 Ok(_) => {
                     if new.is_counted && old & pte::PRESENT != 0 {
@@ -193,7 +187,7 @@ impl<M: MachineMemory> Engine<'_, M> {
         domain: &DomainMemory,
         old: u64,
         wanted: u64,
-    ) -> Result<StoredEntry, Refusal> {
+    ) -> Result<StoredEntry, Rule> {
         if wanted & pte::PRESENT == 0 {
             self.check_not_present(domain, wanted, Level::L1)?;
             return Ok(StoredEntry {

@@ -3,6 +3,9 @@
 //! A present L1 entry holds one general reference on a RAM frame, and one writable type reference if it has RW.
 //! I/O frames (frames that are no RAM) hold nothing; permission is checked instead.
 //! Keeps true: invariants I2, I27 to I30.
+//!
+//! These are the hypervisor's hottest functions: a refusal travels as its bare [`Rule`], in a register, and becomes a
+//! [`Refusal`] in [`Engine::explain_l1`] only.
 
 use crate::domain::{Actors, DomainMemory};
 use crate::engine::Engine;
@@ -12,7 +15,7 @@ use crate::mmu_update::UpdateKind;
 use crate::pte;
 use crate::refusal::{Refusal, Rule};
 use core::sync::atomic::Ordering;
-use xenocryst_abi::{DomId, Maddr, Mfn};
+use xenocryst_abi::{DomId, Maddr};
 
 impl<M: MachineMemory> Engine<'_, M> {
     /// Changes the L1 entry at `at`, in a validated L1 table whose owner's page-table lock is held.
@@ -23,10 +26,10 @@ impl<M: MachineMemory> Engine<'_, M> {
         at: Maddr,
         val: u64,
         kind: UpdateKind,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), Rule> {
         let old = self.machine.read_u64(at);
         let new = if val & pte::PRESENT != 0 {
-            let adjusted = self.check_l1_flags(actors.tables, val)?;
+            let adjusted = self.checked_l1_flags(actors.tables, val)?;
             if (old ^ adjusted) & !pte::FAST_PATH == 0 {
                 self.write_entry(at, old, adjusted, kind);
                 return Ok(());
@@ -45,50 +48,45 @@ impl<M: MachineMemory> Engine<'_, M> {
 
     /// Checks and takes the references of a present L1 entry. Returns the entry as it must be written.
     #[inline]
-    pub(crate) fn get_l1_entry(&self, actors: &Actors<'_>, entry: u64) -> Result<u64, Refusal> {
-        let adjusted = self.check_l1_flags(actors.tables, entry)?;
+    pub(crate) fn get_l1_entry(&self, actors: &Actors<'_>, entry: u64) -> Result<u64, Rule> {
+        let adjusted = self.checked_l1_flags(actors.tables, entry)?;
         self.get_l1_target(actors, adjusted)
     }
 
+    /// The entry with the flags that it must have, if those it has are legal.
     #[inline]
-    fn check_l1_flags(&self, tables: &DomainMemory, entry: u64) -> Result<u64, Refusal> {
+    fn checked_l1_flags(&self, tables: &DomainMemory, entry: u64) -> Result<u64, Rule> {
         if pte::illegal_l1(entry, false) != 0
             && pte::illegal_l1(entry, tables.cache_control.load(Ordering::Relaxed)) != 0
         {
-            return Err(Rule::IllegalFlags.refuse().value(entry));
+            return Err(Rule::IllegalFlags);
         }
         Ok(pte::adjusted_l1(entry))
     }
 
     /// Takes the references of an adjusted entry; may change its memory type and RW bit (I/O frames).
     #[inline]
-    fn get_l1_target(&self, actors: &Actors<'_>, entry: u64) -> Result<u64, Refusal> {
+    fn get_l1_target(&self, actors: &Actors<'_>, entry: u64) -> Result<u64, Rule> {
         let mfn = pte::target(entry);
         let Some(frame) = self.frame(mfn) else {
-            return self.check_io_entry(actors, entry, mfn);
+            return self.check_io_entry(actors, entry);
         };
-        if !frame.get(actors.pages.id()) {
+        if !frame.get(actors.pages.tag()) {
             if !frame.owner_word().is_ram() {
-                return self.check_io_entry(actors, entry, mfn);
+                return self.check_io_entry(actors, entry);
             }
-            return Err(self
-                .refuse_owner(Rule::L1TargetOwner, mfn, actors.pages)
-                .value(entry));
+            return Err(Rule::L1TargetOwner);
         }
         if entry & pte::RW != 0 && !self.get_writable_type(actors.pages, frame) {
-            let refusal = self
-                .refuse_frame(Rule::L1TargetNotWritable, mfn)
-                .wanted_type(FrameType::Writable);
             self.put_general(mfn, frame);
-            return Err(refusal.value(entry));
+            return Err(Rule::L1TargetNotWritable);
         }
         if entry & pte::CACHE_BITS != 0 && frame.owner_word().is_special() {
             if entry & pte::RW != 0 {
                 self.put_writable_type(frame);
             }
-            let refusal = self.refuse_frame(Rule::SpecialCaching, mfn);
             self.put_general(mfn, frame);
-            return Err(refusal.value(entry));
+            return Err(Rule::SpecialCaching);
         }
         Ok(entry)
     }
@@ -109,23 +107,24 @@ impl<M: MachineMemory> Engine<'_, M> {
 
     /// Checks a present L1 entry that names a frame which is no RAM, and forces its memory type and access.
     #[cold]
-    fn check_io_entry(&self, actors: &Actors<'_>, entry: u64, mfn: Mfn) -> Result<u64, Refusal> {
+    #[inline(never)]
+    fn check_io_entry(&self, actors: &Actors<'_>, entry: u64) -> Result<u64, Rule> {
+        let mfn = pte::target(entry);
         let pages = if actors.pages.id() == DomId::IO {
             actors.caller
         } else {
             actors.pages
         };
-        let refuse = |rule: Rule| self.refuse_frame(rule, mfn).value(entry);
         if entry & pte::ADDRESS == pte::ADDRESS {
-            return Err(refuse(Rule::IoInvalidFrame));
+            return Err(Rule::IoInvalidFrame);
         }
         if mfn.raw() >> self.config.physical_bits.saturating_sub(12).min(52) != 0 {
-            return Err(refuse(Rule::AddressTooWide));
+            return Err(Rule::AddressTooWide);
         }
         let pages_may = pages.may_access_io(mfn);
         let tables_may = pages.id() == actors.tables.id() || actors.tables.may_access_io(mfn);
         if !pages_may || !tables_may {
-            return Err(refuse(Rule::IoNotPermitted).wanted_owner(pages.id()));
+            return Err(Rule::IoNotPermitted);
         }
         let read_only = if actors.tables.io.lock().is_read_only(mfn) {
             pte::RW
@@ -133,6 +132,35 @@ impl<M: MachineMemory> Engine<'_, M> {
             0
         };
         Ok((entry ^ pte::io_cache_flip(entry)) & !read_only)
+    }
+
+    /// Makes a refusal of the entry `value` in slot `slot` of L1 table `table` out of its rule.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn explain_l1(
+        &self,
+        rule: Rule,
+        actors: &Actors<'_>,
+        at: Maddr,
+        value: u64,
+    ) -> Refusal {
+        let mut refusal =
+            rule.refuse()
+                .entry(Level::L1, at.mfn(), (at.offset() / 8) as usize, value);
+        let target = pte::target(value);
+        match rule {
+            Rule::IllegalFlags | Rule::L1tf => return refusal,
+            Rule::L1TargetNotWritable => refusal = refusal.wanted_type(FrameType::Writable),
+            Rule::IoNotPermitted | Rule::L1TargetOwner => {
+                refusal = refusal.wanted_owner(actors.pages.id())
+            }
+            _ => {}
+        }
+        let found = self.frame_info(target);
+        if rule == Rule::L1TargetOwner && found.owner == Some(actors.pages.id()) {
+            refusal.rule = Rule::FrameCountSaturated;
+        }
+        refusal.frame(target, Some(found))
     }
 
     /// Writes an entry, keeping Accessed and Dirty bits if asked. Returns the entry that was there.
@@ -149,6 +177,7 @@ impl<M: MachineMemory> Engine<'_, M> {
         }
     }
 
+    #[inline(never)]
     fn write_entry_preserving(&self, at: Maddr, mut old: u64, new: u64) -> u64 {
         loop {
             match self.machine.compare_exchange_u64(
@@ -167,4 +196,28 @@ impl<M: MachineMemory> Engine<'_, M> {
             }
         }
     }
+
+    /// Checks a not-present entry (invariant I31).
+    #[inline]
+    pub(crate) fn check_not_present(
+        &self,
+        domain: &DomainMemory,
+        entry: u64,
+        level: Level,
+    ) -> Result<(), Rule> {
+        if entry == 0
+            || !domain.checks_l1tf()
+            || pte::is_l1tf_safe(entry, level, self.config.l1tf_safe)
+        {
+            Ok(())
+        } else {
+            Err(Rule::L1tf)
+        }
+    }
 }
+
+const _: () = {
+    // The whole point of passing rules: a result that fits registers.
+    assert!(core::mem::size_of::<Result<u64, Rule>>() == 16);
+    assert!(core::mem::size_of::<Result<(), Rule>>() == 1);
+};

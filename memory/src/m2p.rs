@@ -28,7 +28,7 @@ impl<M: MachineMemory> Engine<'_, M> {
 
     /// `MMU_MACHPHYS_UPDATE` on a frame of `pages`.
     pub fn set_m2p(&self, pages: &DomainMemory, frame: Mfn, pfn: Pfn) -> Result<(), Refusal> {
-        let Some(state) = self.frame(frame).filter(|f| f.get(pages.id())) else {
+        let Some(state) = self.frame(frame).filter(|f| f.get(pages.tag())) else {
             return Err(self.refuse_owner(Rule::FrameNotOwned, frame, pages));
         };
         self.write_m2p(frame, pfn.raw());

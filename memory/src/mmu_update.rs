@@ -85,15 +85,15 @@ impl<M: MachineMemory> Engine<'_, M> {
         let session = self.session(actors.tables);
         let Some(frame) = self
             .frame(mfn)
-            .filter(|f| f.owner_word().belongs_to(actors.tables.id()))
+            .filter(|f| f.owner_word().belongs_to(actors.tables.tag()))
         else {
             return Err(self.refuse_owner(Rule::FrameNotOwned, mfn, actors.tables));
         };
         if frame.type_word().is_live(FrameType::Table(Level::L1)) {
             match self.update_l1(actors, at, val, kind) {
                 Ok(()) => return Ok(Progress::Done(Flush::None)),
-                Err(refusal) if session.tables.doomed.is_none() => {
-                    return Err(l1_refusal(refusal, at, val));
+                Err(rule) if session.tables.doomed.is_none() => {
+                    return Err(self.explain_l1(rule, actors, at, val));
                 }
                 Err(_) => {}
             }
@@ -122,7 +122,7 @@ impl<M: MachineMemory> Engine<'_, M> {
             FrameType::Table(Level::L1) if word.is_validated() => self
                 .update_l1(actors, at, val, kind)
                 .map(|()| Progress::Done(Flush::None))
-                .map_err(|refusal| l1_refusal(refusal, at, val)),
+                .map_err(|rule| self.explain_l1(rule, actors, at, val)),
             FrameType::Table(level) if word.is_validated() => {
                 let request = UpperUpdate {
                     table: at.mfn(),
@@ -151,7 +151,7 @@ impl<M: MachineMemory> Engine<'_, M> {
         val: u64,
     ) -> Result<(), Refusal> {
         let mfn = at.mfn();
-        if !frame.get(session.domain.id()) {
+        if !frame.get(session.domain.tag()) {
             return Err(self.refuse_owner(Rule::FrameNotOwned, mfn, session.domain));
         }
         let result = if self.get_writable_type(session.domain, frame) {
@@ -207,7 +207,7 @@ impl<M: MachineMemory> Engine<'_, M> {
             }
         } else {
             self.check_not_present(session.domain, val, level)
-                .map_err(|refusal| refusal.entry(level, table, request.slot(), val))?;
+                .map_err(|rule| request.refuse(rule))?;
         }
         let old = self.write_entry(at, old, new, kind);
         if self.put_entry(session, table, level, old, budget) == Progress::Preempted {
@@ -239,7 +239,7 @@ impl<M: MachineMemory> Engine<'_, M> {
         };
         match self.update_l1(actors, at, val, UpdateKind::Normal) {
             Ok(()) => Ok(()),
-            Err(refusal) => self.retry_va_mapping(session, actors, at, val, refusal),
+            Err(rule) => self.retry_va_mapping(session, actors, at, val, rule),
         }
     }
 
@@ -251,13 +251,13 @@ impl<M: MachineMemory> Engine<'_, M> {
         actors: &Actors<'_>,
         at: Maddr,
         val: u64,
-        refusal: Refusal,
+        rule: Rule,
     ) -> Result<(), Refusal> {
         if !self.unwind_doomed_wholly(&mut session) {
-            return Err(l1_refusal(refusal, at, val));
+            return Err(self.explain_l1(rule, actors, at, val));
         }
         self.update_l1(actors, at, val, UpdateKind::Normal)
-            .map_err(|refusal| l1_refusal(refusal, at, val))
+            .map_err(|rule| self.explain_l1(rule, actors, at, val))
     }
 }
 
@@ -280,11 +280,6 @@ impl UpperUpdate {
         rule.refuse()
             .entry(self.level, self.table, self.slot(), self.val)
     }
-}
-
-#[cold]
-fn l1_refusal(refusal: Refusal, at: Maddr, val: u64) -> Refusal {
-    refusal.entry(Level::L1, at.mfn(), (at.offset() / 8) as usize, val)
 }
 
 #[cold]

@@ -54,7 +54,7 @@ impl<M: MachineMemory> Engine<'_, M> {
 
     fn is_pinned(&self, mfn: Mfn, domain: &DomainMemory) -> bool {
         self.frame(mfn)
-            .is_some_and(|f| f.owner_word().belongs_to(domain.id()) && f.type_word().is_pinned())
+            .is_some_and(|f| f.owner_word().belongs_to(domain.tag()) && f.type_word().is_pinned())
     }
 
     /// `MMUEXT_UNPIN_TABLE`. What is left to unwind when the budget runs out is done before the domain's next operation.
@@ -69,7 +69,7 @@ impl<M: MachineMemory> Engine<'_, M> {
             return Ok(Progress::Preempted);
         }
         let state = match self.frame(frame) {
-            Some(state) if state.owner_word().belongs_to(domain.id()) => state,
+            Some(state) if state.owner_word().belongs_to(domain.tag()) => state,
             _ => return Err(self.refuse_owner(Rule::FrameNotOwned, frame, domain)),
         };
         if !state.type_word().is_pinned() {
@@ -163,7 +163,7 @@ impl<M: MachineMemory> Engine<'_, M> {
     /// Takes a general reference on a frame of `owner`.
     pub fn get_page(&self, owner: &DomainMemory, frame: Mfn) -> Result<PageRef, Refusal> {
         match self.frame(frame) {
-            Some(state) if state.get(owner.id()) => Ok(PageRef(frame)),
+            Some(state) if state.get(owner.tag()) => Ok(PageRef(frame)),
             _ => Err(self.refuse_owner(Rule::FrameNotOwned, frame, owner)),
         }
     }

@@ -100,7 +100,7 @@ impl<M: MachineMemory> Engine<'_, M> {
         self.check_order(domain, order)?;
         for i in 0..1u64 << order {
             let mfn = first.wrapping_add(i);
-            let Some(frame) = self.frame(mfn).filter(|frame| frame.get(domain.id())) else {
+            let Some(frame) = self.frame(mfn).filter(|frame| frame.get(domain.tag())) else {
                 return Err(self.refuse_owner(Rule::FrameNotOwned, mfn, domain));
             };
             let result = self.drop_allocation(mfn);
@@ -138,7 +138,7 @@ impl<M: MachineMemory> Engine<'_, M> {
     fn steal(&self, domain: &DomainMemory, mfn: Mfn) -> Result<(), Refusal> {
         let Some(frame) = self
             .frame(mfn)
-            .filter(|frame| frame.owner_word().belongs_to(domain.id()))
+            .filter(|frame| frame.owner_word().belongs_to(domain.tag()))
         else {
             return Err(self.refuse_owner(Rule::FrameNotOwned, mfn, domain));
         };

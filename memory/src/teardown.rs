@@ -36,7 +36,7 @@ impl<M: MachineMemory> Engine<'_, M> {
             if budget.is_exhausted() {
                 return Progress::Preempted;
             }
-            if frame.owner_word().belongs_to(domain.id()) {
+            if frame.owner_word().belongs_to(domain.tag()) {
                 budget.spend(1);
                 if self.relinquish_frame(domain, *cursor, frame, budget) == Progress::Preempted {
                     return Progress::Preempted;
@@ -57,7 +57,7 @@ impl<M: MachineMemory> Engine<'_, M> {
         budget: &mut Budget,
     ) -> Progress<()> {
         // Held across, so that the frame cannot go while it is looked at.
-        if !frame.get(domain.id()) {
+        if !frame.get(domain.tag()) {
             return Progress::Done(());
         }
         let result = self.relinquish_table(domain, mfn, frame, budget);

@@ -56,7 +56,7 @@ impl<M: MachineMemory> Engine<'_, M> {
         }
         let frame = self.frame(table)?;
         let is_own_l1 = frame.type_word().is_live(FrameType::Table(Level::L1))
-            && frame.owner_word().belongs_to(domain.id());
+            && frame.owner_word().belongs_to(domain.tag());
         is_own_l1.then(|| entry_address(table, vaddr.index(1)))
     }
 

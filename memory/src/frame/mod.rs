@@ -12,7 +12,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use xenocryst_abi::DomId;
 
 pub use word::{FrameType, Level};
-pub(crate) use word::{OwnerWord, TypeWord};
+pub(crate) use word::{OwnerTag, OwnerWord, TypeWord};
 
 /// The state of one machine frame. All-zero bytes are the state of a frame that is no RAM (hole or I/O).
 #[derive(Debug, Default)]
@@ -106,7 +106,7 @@ impl Frame {
 
     /// Takes a general reference for a frame of `owner`. `false` if it is another's, is free, or is saturated.
     #[inline]
-    pub(crate) fn get(&self, owner: DomId) -> bool {
+    pub(crate) fn get(&self, owner: OwnerTag) -> bool {
         let mut word = self.owner_word();
         loop {
             let Some(more) = word.one_more(owner) else {

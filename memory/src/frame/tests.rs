@@ -1,6 +1,6 @@
 //! The words, and the edges of the counters.
 
-use super::{Frame, FrameType, Level, OwnerWord, TypeWord};
+use super::{Frame, FrameType, Level, OwnerTag, OwnerWord, TypeWord};
 use crate::refusal::Rule;
 use crate::testing::*;
 use xenocryst_abi::DomId;
@@ -22,7 +22,7 @@ fn a_frame_is_16_bytes_and_zero_means_no_ram() {
     let frame = Frame::new();
     assert!(!frame.info().is_ram);
     for id in [0, 1, 0x7ff1, 0xffff] {
-        assert!(!frame.get(DomId(id)));
+        assert!(!frame.get(OwnerTag::of(DomId(id))));
     }
 }
 
@@ -78,13 +78,13 @@ fn the_linear_counter_is_signed_and_refuses_to_overflow() {
 fn a_frame_of_another_or_of_nobody_is_not_taken() {
     let frame = Frame::new();
     frame.set_owner_word(OwnerWord::given_to(DomId(3), false));
-    assert!(frame.get(DomId(3)) && !frame.get(DomId(2)));
+    assert!(frame.get(OwnerTag::of(DomId(3))) && !frame.get(OwnerTag::of(DomId(2))));
     assert_eq!(frame.owner_word().count(), 2);
     frame.set_owner_word(OwnerWord::UNOWNED);
-    assert!(!frame.get(DomId(0xffff)) && !frame.get(DomId(0)));
+    assert!(!frame.get(OwnerTag::of(DomId(0xffff))) && !frame.get(OwnerTag::of(DomId(0))));
     for word in [OwnerWord::FREE_BODY, OwnerWord::free_head(3, Some(7))] {
         frame.set_owner_word(word);
-        assert!(!frame.get(DomId(0)) && frame.info().is_free);
+        assert!(!frame.get(OwnerTag::of(DomId(0))) && frame.info().is_free);
     }
     assert_eq!(OwnerWord::free_head(18, Some(7)).free_order(), Some(18));
     assert_eq!(OwnerWord::FREE_BODY.free_order(), None);

@@ -96,6 +96,16 @@ impl core::fmt::Display for FrameType {
     }
 }
 
+/// The bits that all frames of one owner have in common: comparing them is one instruction.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct OwnerTag(u64);
+
+impl OwnerTag {
+    pub(crate) const fn of(owner: DomId) -> Self {
+        Self(RAM | (owner.0 as u64) << OWNER_SHIFT)
+    }
+}
+
 /// The first word of a frame.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct OwnerWord(pub(super) u64);
@@ -175,17 +185,18 @@ impl OwnerWord {
 
     /// Whether the frame is in use and belongs to `owner`.
     #[inline]
-    pub(crate) const fn belongs_to(self, owner: DomId) -> bool {
-        self.0 & WHOSE == RAM | (owner.0 as u64) << OWNER_SHIFT && self.0 & COUNT != 0
+    pub(crate) const fn belongs_to(self, owner: OwnerTag) -> bool {
+        self.0 & WHOSE == owner.0 && self.0 & COUNT != 0
     }
 
-    /// With one more reference, for an ordinary taker: refused at 0 and at the two highest counts.
+    /// With one more reference: refused for a frame of another, at count 0, and at the two highest counts.
     #[inline]
-    pub(crate) const fn one_more(self, owner: DomId) -> Option<Self> {
-        if !self.belongs_to(owner) || self.0 & COUNT >= COUNT - 1 {
-            None
-        } else {
+    pub(crate) const fn one_more(self, owner: OwnerTag) -> Option<Self> {
+        let in_range = (self.0 as u32).wrapping_sub(1) < u32::MAX - 2;
+        if self.0 & WHOSE == owner.0 && in_range {
             Some(Self(self.0 + 1))
+        } else {
+            None
         }
     }
 

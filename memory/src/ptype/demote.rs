@@ -138,7 +138,7 @@ impl<M: MachineMemory> Engine<'_, M> {
             return Progress::Done(());
         };
         let word = frame.type_word();
-        let left_over = frame.owner_word().belongs_to(session.domain.id())
+        let left_over = frame.owner_word().belongs_to(session.domain.tag())
             && matches!(word.frame_type(), FrameType::Table(l) if l <= level)
             && word.partial().is_some_and(|cursor| cursor <= ENTRIES);
         if left_over {

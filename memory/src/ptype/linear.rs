@@ -32,7 +32,7 @@ impl<M: MachineMemory> Engine<'_, M> {
         let (Some(table_frame), Some(frame)) = (self.frame(table), self.frame(target)) else {
             return Err(self.refuse_frame(Rule::LinearTarget, target));
         };
-        if !frame.get(domain.id()) {
+        if !frame.get(domain.tag()) {
             return Err(self.refuse_owner(Rule::LinearTarget, target, domain));
         }
         let taken = self.link(table_frame, frame, level);

@@ -139,7 +139,7 @@ impl<M: MachineMemory> Engine<'_, M> {
         level: Level,
         budget: &mut Budget,
     ) -> Result<Progress<()>, Refusal> {
-        let owner = session.domain.id();
+        let owner = session.domain.tag();
         let Some(frame) = self.frame(mfn).filter(|frame| frame.get(owner)) else {
             return Err(self.refuse_owner(Rule::TargetNotOwned, mfn, session.domain));
         };
@@ -208,7 +208,7 @@ impl<M: MachineMemory> Engine<'_, M> {
     ) {
         let left_partial = self.frame(mfn).is_some_and(|frame| {
             let word = frame.type_word();
-            frame.owner_word().belongs_to(session.domain.id())
+            frame.owner_word().belongs_to(session.domain.tag())
                 && word.frame_type() == FrameType::Table(level)
                 && word.partial().is_some_and(|cursor| cursor <= ENTRIES)
         });

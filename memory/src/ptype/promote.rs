@@ -13,7 +13,7 @@ use crate::progress::{Budget, Progress};
 use crate::pte;
 use crate::refusal::{Refusal, Rule};
 use core::sync::atomic::Ordering;
-use xenocryst_abi::Mfn;
+use xenocryst_abi::{Maddr, Mfn};
 
 impl<M: MachineMemory> Engine<'_, M> {
     /// Carries a partial table on to its end. Done: the partial state's references are the caller's.
@@ -70,7 +70,7 @@ impl<M: MachineMemory> Engine<'_, M> {
             let entry = self.machine.read_u64(at);
             if entry & pte::PRESENT == 0 {
                 self.check_not_present(session.domain, entry, level)
-                    .map_err(|r| r.entry(level, mfn, *cursor, entry))?;
+                    .map_err(|rule| rule.refuse().entry(level, mfn, *cursor, entry))?;
             } else {
                 if pte::illegal_upper(entry) != 0 {
                     return Err(Rule::IllegalFlags
@@ -108,7 +108,7 @@ impl<M: MachineMemory> Engine<'_, M> {
             let word = frame.type_word();
             word.frame_type() == FrameType::Table(level)
                 && !word.is_idle()
-                && frame.owner_word().belongs_to(session.domain.id())
+                && frame.owner_word().belongs_to(session.domain.tag())
         });
         match level.below() {
             _ if same_level => self
@@ -125,10 +125,10 @@ impl<M: MachineMemory> Engine<'_, M> {
         for slot in 0..ENTRIES {
             let at = entry_address(mfn, slot);
             let entry = self.machine.read_u64(at);
+            if entry == 0 {
+                continue;
+            }
             let checked = if entry & pte::PRESENT == 0 {
-                if entry == 0 {
-                    continue;
-                }
                 self.check_not_present(domain, entry, Level::L1)
                     .map(|()| entry)
             } else {
@@ -137,38 +137,32 @@ impl<M: MachineMemory> Engine<'_, M> {
             match checked {
                 Ok(adjusted) if adjusted != entry => self.machine.write_u64(at, adjusted),
                 Ok(_) => {}
-                Err(refusal) => {
-                    self.put_l1_entries(mfn, slot);
-                    frame.set_type_word(TypeWord::idle(
-                        FrameType::Table(Level::L1),
-                        self.machine.tlb_clock(),
-                    ));
-                    let refusal = refusal.entry(Level::L1, mfn, slot, entry);
-                    self.put_general(mfn, frame);
-                    return Err(refusal);
-                }
+                Err(rule) => return Err(self.abandon_l1(&actors, frame, at, entry, rule)),
             }
         }
         frame.set_type_word(frame.type_word().validated());
         Ok(())
     }
 
-    /// Checks a not-present entry (invariant I31).
-    #[inline]
-    pub(crate) fn check_not_present(
+    /// Undoes the promotion of an L1 table up to the entry at `at`, which was refused by `rule`.
+    #[cold]
+    fn abandon_l1(
         &self,
-        domain: &DomainMemory,
+        actors: &Actors<'_>,
+        frame: &Frame,
+        at: Maddr,
         entry: u64,
-        level: Level,
-    ) -> Result<(), Refusal> {
-        if entry == 0
-            || !domain.checks_l1tf()
-            || pte::is_l1tf_safe(entry, level, self.config.l1tf_safe)
-        {
-            Ok(())
-        } else {
-            Err(Rule::L1tf.refuse().value(entry))
-        }
+        rule: Rule,
+    ) -> Refusal {
+        let mfn = at.mfn();
+        let refusal = self.explain_l1(rule, actors, at, entry);
+        self.put_l1_entries(mfn, (at.offset() / 8) as usize);
+        frame.set_type_word(TypeWord::idle(
+            FrameType::Table(Level::L1),
+            self.machine.tlb_clock(),
+        ));
+        self.put_general(mfn, frame);
+        refusal
     }
 
     fn write_hypervisor_slots(&self, domain: &DomainMemory, mfn: Mfn) {

@@ -151,7 +151,7 @@ fn scattered_frames_are_exchanged_for_a_contiguous_block_and_back() {
     let first = b.engine.exchange_out(&b.d, &mut x, Pfn::new(40)).unwrap();
     assert_eq!(b.engine.exchange_out(&b.d, &mut x, Pfn::new(40)), None);
     b.engine.finish_exchange(&b.d, x);
-    assert!(first.raw() < 1 << 9 && first.raw() % 8 == 0);
+    assert!(first.raw() < 1 << 9 && first.raw().is_multiple_of(8));
     assert_eq!(b.engine.m2p(first.wrapping_add(7)), Some(Pfn::new(47)));
     assert_eq!(b.engine.owned_frames(b.d.id()), owned);
     assert!(old.iter().all(|&mfn| b.info(mfn).is_free));
