@@ -261,6 +261,8 @@ syscall_entry:
     /* From the guest's kernel: the return hypercall, to where events are on and none waits. */
 4:  cmp rax, {iret_number}
     jne 9f
+    cmp qword ptr [rdi + {v_fast_syscall}], 0
+    je 9f
     mov rsi, [rsp + {rsp_} - 80]
     mov rcx, [rip + fast_range_base]
     add rcx, rsi

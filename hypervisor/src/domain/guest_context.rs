@@ -99,6 +99,7 @@ fn load_registers(vcpu: &'static Vcpu, context: &VcpuGuestContext) {
     vcpu.ldt_base.set(context.ldt_base);
     vcpu.ldt_entries.set(context.ldt_ents as u32);
     let user = &context.user_regs;
+    vcpu.iopl.set((user.rflags >> 12 & 3) as u8);
     vcpu.selectors.set([user.ds, user.es, user.fs, user.gs]);
     if context.flags & flag::I387_VALID != 0 {
         // SAFETY: the area is the vCPU's own, 4096 bytes, and the vCPU is not loaded anywhere.

@@ -7,6 +7,7 @@ use core::sync::atomic::Ordering;
 
 use xenocryst_abi::Vaddr;
 
+use super::vm_assist::ARCHITECTURAL_IOPL;
 use crate::arch::guest_access;
 use crate::domain::Vcpu;
 use crate::percpu::GuestRegs;
@@ -38,6 +39,9 @@ pub fn iret(regs: &mut GuestRegs, vcpu: &'static Vcpu) {
             return;
         }
         toggle_mode(vcpu);
+    }
+    if vcpu.domain.vm_assist.load(Ordering::Relaxed) & ARCHITECTURAL_IOPL != 0 {
+        vcpu.iopl.set((rflags >> 12 & 3) as u8);
     }
     regs.rip = rip;
     regs.cs = (cs & 0xffff) | 3;

@@ -11,7 +11,7 @@ use crate::console::{Level, Source, log, say};
 use crate::domain::Domain;
 use crate::events;
 use crate::percpu::this_cpu;
-use crate::traps::crash::show_registers;
+use crate::traps::crash::{show_registers, show_stack};
 
 /// Most that a reason can be: the ABI passes it on as eight bits.
 const REASONS: u32 = 0xff;
@@ -59,6 +59,7 @@ pub fn shutdown(domain: &'static Domain, why: u32) {
                 cpu.cpu
             );
             show_registers(&cpu.guest);
+            show_stack(&cpu.guest);
         }
     }
     domain_stopped(domain);

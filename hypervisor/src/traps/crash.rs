@@ -43,7 +43,7 @@ pub fn show_registers(regs: &GuestRegs) {
 }
 
 /// Prints the first words of a guest's stack, as far as they can be read.
-fn show_stack(regs: &GuestRegs) {
+pub fn show_stack(regs: &GuestRegs) {
     for line in 0..8_u64 {
         let mut words = [0_u64; 4];
         for (index, word) in words.iter_mut().enumerate() {
