@@ -178,6 +178,18 @@ static void much_memory(void) {
     }
 }
 
+static void all_memory(void) {
+    /* Every page that is free but some for the kernel to work with, each with a value of its own. */
+    size_t spare = 48 * MIB;
+    size_t size = (size_t)sysconf(_SC_AVPHYS_PAGES) * PAGE;
+    REQUIRE(size > 2 * spare);
+    size -= spare;
+    char *memory = map(size, MAP_PRIVATE | MAP_NORESERVE);
+    for (size_t at = 0; at < size; at += PAGE) *(uint64_t *)(memory + at) = at;
+    for (size_t at = 0; at < size; at += PAGE) REQUIRE(*(uint64_t *)(memory + at) == at);
+    printf("%zu MiB\n", size / MIB);
+}
+
 static void sparse_memory(void) {
     /* One page in each of many tables, at every level that a process can make. */
     for (uintptr_t at = 1UL << 32; at < 1UL << 47; at <<= 1) {
@@ -518,6 +530,7 @@ static const struct {
     {"map-file", map_file},
     {"mremap", mremap_moves},
     {"much-memory", much_memory},
+    {"all-memory", all_memory},
     {"sparse-memory", sparse_memory},
     {"protection", protection},
     {"exceptions", exceptions},

@@ -13,6 +13,7 @@ pub mod bench;
 pub mod boot_tests;
 pub mod debian;
 pub mod guest;
+pub mod image_check;
 pub mod initrd;
 pub mod machine;
 pub mod modules;

@@ -91,13 +91,17 @@ impl Vm {
     ///
     /// # Errors
     /// When QEMU cannot be started or the log not be written.
-    pub fn start_command(mut qemu: Command, log: &Path) -> Result<Self> {
+    pub fn start_command(qemu: Command, log: &Path) -> Result<Self> {
         if let Some(parent) = log.parent() {
             fs::create_dir_all(parent)
                 .with_context(|| format!("cannot make {}", parent.display()))?;
         }
         let file = File::create(log).with_context(|| format!("cannot write {}", log.display()))?;
-        let mut child = qemu
+        // So that the machine does not outlive this program, however this ends.
+        let mut child = Command::new("setpriv")
+            .args(["--pdeath-signal", "KILL", "--"])
+            .arg(qemu.get_program())
+            .args(qemu.get_args())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

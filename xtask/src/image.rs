@@ -18,12 +18,19 @@ const TARGET: &str = "x86_64-unknown-linux-gnu";
 
 /// Position-independent, because the image runs at an address that no other code model reaches; no red zone, because
 /// exceptions arrive on the same stack; no vector registers, because they hold the guest's values.
-const RUSTFLAGS: &str = "-C relocation-model=pic -C no-redzone=yes -C target-feature=-sse,-sse2,-mmx";
+const RUSTFLAGS: &str =
+    "-C relocation-model=pic -C no-redzone=yes -C target-feature=-sse,-sse2,-mmx";
+
+/// The cargo that started this program.
+#[must_use]
+pub fn plain_cargo() -> Command {
+    Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+}
 
 /// A cargo command for the image's package, with the image's flags.
 #[must_use]
 pub fn cargo(workspace: &Workspace, verb: &str) -> Command {
-    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    let mut cargo = plain_cargo();
     cargo
         .current_dir(workspace.root())
         .env("RUSTFLAGS", RUSTFLAGS);

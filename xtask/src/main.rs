@@ -1,11 +1,14 @@
-//! `cargo xtask`: the one front door. It builds the hypervisor and hands everything else to the `xenocryst` library.
+//! `cargo xtask`: the one front door. It builds and checks the hypervisor, and hands everything else to the
+//! `xenocryst` library.
 #![forbid(unsafe_code)]
 
+mod checks;
 mod image;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use clap::{Parser, Subcommand};
 use xenocryst::bench::{self, BenchOptions};
+use xenocryst::boot_tests::{self, BootTestOptions, Outcome};
 use xenocryst::run::{self, Hypervisor, RunOptions};
 use xenocryst::workspace::Workspace;
 use xenocryst::{debian, guest, packages};
@@ -27,36 +30,78 @@ enum Command {
     Build,
     /// Boot Debian's kernel to a shell on the terminal
     Run(RunOptions),
+    /// Make every check: fmt, clippy, doc, unit, image, and the boot tests; on another hypervisor the boot tests alone
+    Test(BootTestOptions),
     /// Measure the kernel alone, Xen and Xenocryst, and print one table
     Bench(BenchOptions),
 }
 
 fn main() -> Result<()> {
     let workspace = Workspace::of_this_build()?;
-    match Cli::parse().command {
+    let command = Cli::parse().command;
+    packages::ensure_installed()?;
+    match command {
         Command::Setup => {
-            packages::ensure_installed()?;
             debian::xen(&workspace)?;
+            guest::bench_initrd(&workspace)?;
             guest::shell_initrd(&workspace, &debian::kernel(&workspace)?)?;
             Ok(())
         }
-        Command::Build => {
-            packages::ensure_installed()?;
-            image::build(&workspace)
-        }
+        Command::Build => image::build(&workspace),
         Command::Run(options) => {
-            packages::ensure_installed()?;
-            if options.hypervisor == Hypervisor::Xenocryst {
-                image::build(&workspace)?;
-            }
+            build_if_ours(&workspace, &options.hypervisor)?;
             run::interactive(&workspace, &options)
         }
+        Command::Test(options) => test(&workspace, &options),
         Command::Bench(options) => {
-            packages::ensure_installed()?;
-            if options.hypervisor == Hypervisor::Xenocryst {
-                image::build(&workspace)?;
-            }
+            build_if_ours(&workspace, &options.hypervisor)?;
             bench::bench(&workspace, &options)
         }
     }
+}
+
+/// Brings the image up to date where it is what will be booted.
+fn build_if_ours(workspace: &Workspace, hypervisor: &Hypervisor) -> Result<()> {
+    if *hypervisor == Hypervisor::Xenocryst {
+        image::build(workspace)
+    } else {
+        Ok(())
+    }
+}
+
+/// Makes the checks that `options` choose; the last line counts them.
+fn test(workspace: &Workspace, options: &BootTestOptions) -> Result<()> {
+    let ours = options.hypervisor == Hypervisor::Xenocryst;
+    let checked = if ours {
+        checks::run(workspace, &options.filter)
+    } else {
+        Outcome::default()
+    };
+    let built = if boot_tests::any(&options.filter) {
+        build_if_ours(workspace, &options.hypervisor)
+    } else {
+        Ok(())
+    };
+    let booted = match built {
+        Ok(()) => boot_tests::run(workspace, options)?,
+        Err(error) => {
+            println!("boot ... FAILED\n  {error:#}");
+            Outcome {
+                passed: 0,
+                failed: 1,
+            }
+        }
+    };
+    let outcome = checked + booted;
+    ensure!(
+        outcome != Outcome::default(),
+        "no check has {:?} in its name",
+        options.filter
+    );
+    println!("{outcome}");
+    if outcome.failed > 0 {
+        // The line above says all there is to say, and stays the last.
+        std::process::exit(1);
+    }
+    Ok(())
 }

@@ -6,6 +6,7 @@
 //! Neighbours: [`crate::vm`] waits and types; the guest's side of the checks is in `host/guest/`.
 
 use std::fmt;
+use std::ops::Add;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Mutex;
@@ -43,6 +44,19 @@ struct BootTest {
     run: fn(&Context) -> Result<()>,
 }
 
+impl BootTest {
+    /// Whether `boot NAME` has `filter` in it.
+    fn matches(&self, filter: &str) -> bool {
+        format!("boot {}", self.name).contains(filter)
+    }
+}
+
+/// Whether there is a boot test with `filter` in its name.
+#[must_use]
+pub fn any(filter: &str) -> bool {
+    all().any(|test| test.matches(filter))
+}
+
 /// Every boot test.
 fn all() -> impl Iterator<Item = &'static BootTest> {
     [
@@ -65,6 +79,17 @@ pub struct Outcome {
     pub failed: usize,
 }
 
+impl Add for Outcome {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            passed: self.passed + other.passed,
+            failed: self.failed + other.failed,
+        }
+    }
+}
+
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} passed, {} failed", self.passed, self.failed)
@@ -74,7 +99,7 @@ impl fmt::Display for Outcome {
 /// Which boot tests to run, and how.
 #[derive(Args, Clone, Debug)]
 pub struct BootTestOptions {
-    /// Only tests with this in their names
+    /// Only tests with this in their names; those of the boot tests begin with "boot "
     #[arg(default_value = "")]
     pub filter: String,
     /// What to boot

@@ -55,10 +55,14 @@ fn exercise(context: &Context) -> Result<()> {
 fn memory_256m(context: &Context) -> Result<()> {
     let mut boot = context.debian();
     boot.mem_mib = 256;
-    boot.options = "dom0_mem=160M".to_owned();
+    boot.options = "dom0_mem=128M".to_owned();
     let mut vm = context.shell(&boot)?;
-    identity(context, &mut vm, 160, 1)?;
-    check(&mut vm, "exercise fork-tree exec much-memory", COMMAND)?;
+    identity(context, &mut vm, 128, 1)?;
+    check(
+        &mut vm,
+        "exercise fork-tree exec much-memory all-memory",
+        COMMAND,
+    )?;
     power_off(vm)
 }
 
@@ -69,8 +73,11 @@ fn memory_6g(context: &Context) -> Result<()> {
     boot.options = "dom0_mem=5120M".to_owned();
     let mut vm = context.shell(&boot)?;
     identity(context, &mut vm, 5120, 1)?;
-    check(&mut vm, "fill 4096", COMMAND * 10)?;
-    check(&mut vm, "exercise fork-tree exec much-memory", COMMAND)?;
+    check(
+        &mut vm,
+        "exercise fork-tree exec much-memory all-memory",
+        COMMAND * 5,
+    )?;
     check(&mut vm, "log", COMMAND)?;
     power_off(vm)
 }
