@@ -7,7 +7,7 @@ use core::arch::x86_64::__cpuid_count;
 use spin::Once;
 use xenocryst_emulate::cpuid::{Host, Leaf, Policy, Vendor, View};
 
-use crate::arch::{clock, control, fpu, msr};
+use crate::arch::{clock, control, cpu, fpu, msr};
 use crate::domain::Vcpu;
 use crate::mm::machine::engine;
 
@@ -39,9 +39,13 @@ pub fn policy() -> &'static Policy {
     })
 }
 
-/// Makes LFENCE serialise on this CPU. False where that cannot be had.
+/// Makes LFENCE serialise on this CPU, an AMD one. False where that cannot be had.
 pub fn serialise_lfence() -> bool {
     const SERIALISE: u64 = 2;
+    // It always does on these families, which have no register for it.
+    if matches!(cpu::features().family, 0xf | 0x11) {
+        return true;
+    }
     let is_set = || msr::rdmsr_safe(DECODE_CONFIG).map(|value| value & SERIALISE != 0);
     match msr::rdmsr_safe(DECODE_CONFIG) {
         None => false,
