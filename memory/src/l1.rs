@@ -19,7 +19,7 @@ use xenocryst_abi::{DomId, Maddr};
 
 impl<M: MachineMemory> Engine<'_, M> {
     /// Changes the L1 entry at `at`, in a validated L1 table whose owner's page-table lock is held.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn update_l1(
         &self,
         actors: &Actors<'_>,
@@ -47,14 +47,14 @@ impl<M: MachineMemory> Engine<'_, M> {
     }
 
     /// Checks and takes the references of a present L1 entry. Returns the entry as it must be written.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn get_l1_entry(&self, actors: &Actors<'_>, entry: u64) -> Result<u64, Rule> {
         let adjusted = self.checked_l1_flags(actors.tables, entry)?;
         self.get_l1_target(actors, adjusted)
     }
 
     /// The entry with the flags that it must have, if those it has are legal.
-    #[inline]
+    #[inline(always)]
     fn checked_l1_flags(&self, tables: &DomainMemory, entry: u64) -> Result<u64, Rule> {
         if pte::illegal_l1(entry, false) != 0
             && pte::illegal_l1(entry, tables.cache_control.load(Ordering::Relaxed)) != 0
@@ -65,34 +65,34 @@ impl<M: MachineMemory> Engine<'_, M> {
     }
 
     /// Takes the references of an adjusted entry; may change its memory type and RW bit (I/O frames).
-    #[inline]
+    #[inline(always)]
     fn get_l1_target(&self, actors: &Actors<'_>, entry: u64) -> Result<u64, Rule> {
         let mfn = pte::target(entry);
         let Some(frame) = self.frame(mfn) else {
             return self.check_io_entry(actors, entry);
         };
         if !frame.get(actors.pages.tag()) {
-            if !frame.owner_word().is_ram() {
-                return self.check_io_entry(actors, entry);
-            }
-            return Err(Rule::L1TargetOwner);
+            return self.check_io_entry(actors, entry);
         }
         if entry & pte::RW != 0 && !self.get_writable_type(actors.pages, frame) {
-            self.put_general(mfn, frame);
-            return Err(Rule::L1TargetNotWritable);
+            return Err(self.give_back(entry & !pte::RW, Rule::L1TargetNotWritable));
         }
         if entry & pte::CACHE_BITS != 0 && frame.owner_word().is_special() {
-            if entry & pte::RW != 0 {
-                self.put_writable_type(frame);
-            }
-            self.put_general(mfn, frame);
-            return Err(Rule::SpecialCaching);
+            return Err(self.give_back(entry, Rule::SpecialCaching));
         }
         Ok(entry)
     }
 
+    /// Gives back what was taken for an entry that is refused after all.
+    #[cold]
+    #[inline(never)]
+    fn give_back(&self, entry: u64, rule: Rule) -> Rule {
+        self.put_l1_entry(entry);
+        rule
+    }
+
     /// Gives back what a present L1 entry holds.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn put_l1_entry(&self, entry: u64) {
         let mfn = pte::target(entry);
         let Some(frame) = self.frame(mfn) else { return };
@@ -105,11 +105,18 @@ impl<M: MachineMemory> Engine<'_, M> {
         self.put_general(mfn, frame);
     }
 
-    /// Checks a present L1 entry that names a frame which is no RAM, and forces its memory type and access.
+    /// Checks a present L1 entry whose frame could not be taken: it must be no RAM at all. Forces its memory type and
+    /// access.
     #[cold]
     #[inline(never)]
     fn check_io_entry(&self, actors: &Actors<'_>, entry: u64) -> Result<u64, Rule> {
         let mfn = pte::target(entry);
+        if self
+            .frame(mfn)
+            .is_some_and(|frame| frame.owner_word().is_ram())
+        {
+            return Err(Rule::L1TargetOwner);
+        }
         let pages = if actors.pages.id() == DomId::IO {
             actors.caller
         } else {
@@ -166,7 +173,7 @@ impl<M: MachineMemory> Engine<'_, M> {
     /// Writes an entry, keeping Accessed and Dirty bits if asked. Returns the entry that was there.
     ///
     /// The CPU may set those two bits at any time; nothing else can change under the page-table lock.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn write_entry(&self, at: Maddr, old: u64, new: u64, kind: UpdateKind) -> u64 {
         match kind {
             UpdateKind::Normal => {

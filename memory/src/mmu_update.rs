@@ -60,6 +60,21 @@ impl<M: MachineMemory> Engine<'_, M> {
         val: u64,
         budget: &mut Budget,
     ) -> Result<Progress<Flush>, Refusal> {
+        if ptr & 7 == 0 {
+            return self.update_entry(actors, Maddr::new(ptr), val, UpdateKind::Normal, budget);
+        }
+        self.mmu_update_rarely(actors, ptr, val, budget)
+    }
+
+    /// The commands other than `MMU_NORMAL_PT_UPDATE`.
+    #[inline(never)]
+    fn mmu_update_rarely(
+        &self,
+        actors: &Actors<'_>,
+        ptr: u64,
+        val: u64,
+        budget: &mut Budget,
+    ) -> Result<Progress<Flush>, Refusal> {
         match MmuUpdate::decode(ptr, val)? {
             MmuUpdate::Entry(kind, at, val) => self.update_entry(actors, at, val, kind, budget),
             MmuUpdate::Machphys(mfn, pfn) => {

@@ -105,8 +105,19 @@ impl Frame {
     }
 
     /// Takes a general reference for a frame of `owner`. `false` if it is another's, is free, or is saturated.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn get(&self, owner: OwnerTag) -> bool {
+        let word = self.owner_word();
+        match word.one_more(owner) {
+            Some(more) => self.exchange_owner(word, more).is_ok() || self.get_slowly(owner),
+            None => false,
+        }
+    }
+
+    /// As [`Frame::get`], once another CPU was met.
+    #[cold]
+    #[inline(never)]
+    fn get_slowly(&self, owner: OwnerTag) -> bool {
         let mut word = self.owner_word();
         loop {
             let Some(more) = word.one_more(owner) else {
@@ -120,7 +131,7 @@ impl Frame {
     }
 
     /// Gives a general reference back. Returns the state before when that was the last one: the caller must free it.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn put(&self) -> Option<OwnerWord> {
         let before = OwnerWord(self.owner.fetch_sub(1, Ordering::AcqRel));
         assert!(

@@ -3,7 +3,7 @@
 //! Keeps true: only these functions drop the last type reference of a table (invariant I13); a table's stamp is
 //! written when the last use really ended (I34).
 
-use super::{ENTRIES, Session, entry_address};
+use super::{BLOCK, ENTRIES, Session, entry_address};
 use crate::config::HYPERVISOR_SLOTS;
 use crate::engine::Engine;
 use crate::frame::{Frame, FrameType, Level, TypeWord};
@@ -172,10 +172,13 @@ impl<M: MachineMemory> Engine<'_, M> {
 
     /// Gives back what the L1 entries below `end` hold.
     pub(super) fn put_l1_entries(&self, mfn: Mfn, end: usize) {
-        for slot in 0..end {
-            let entry = self.machine.read_u64(entry_address(mfn, slot));
-            if entry & pte::PRESENT != 0 {
-                self.put_l1_entry(entry);
+        let blocks = (0..end).step_by(BLOCK);
+        for block in blocks.filter(|&block| self.any_bits(mfn, block) & pte::PRESENT != 0) {
+            for slot in block..(block + BLOCK).min(end) {
+                let entry = self.machine.read_u64(entry_address(mfn, slot));
+                if entry & pte::PRESENT != 0 {
+                    self.put_l1_entry(entry);
+                }
             }
         }
     }

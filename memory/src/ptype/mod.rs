@@ -40,6 +40,9 @@ use xenocryst_abi::{Maddr, Mfn};
 /// Entries in a table.
 pub(crate) const ENTRIES: usize = xenocryst_abi::pte::TABLE_ENTRIES;
 
+/// Entries of an L1 table that are looked at together, to skip them if they are empty. Divides [`ENTRIES`].
+const BLOCK: usize = 8;
+
 /// The page-table lock of a domain, held.
 pub(crate) struct Session<'a> {
     pub(crate) domain: &'a DomainMemory,
@@ -54,13 +57,22 @@ pub(crate) fn entry_address(table: Mfn, slot: usize) -> Maddr {
 
 impl<M: MachineMemory> Engine<'_, M> {
     /// Takes the page-table lock of `domain`.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn session<'a>(&self, domain: &'a DomainMemory) -> Session<'a> {
+        match domain.tables.try_lock() {
+            Some(tables) => Session { domain, tables },
+            None => self.session_after_waiting(domain),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn session_after_waiting<'a>(&self, domain: &'a DomainMemory) -> Session<'a> {
         loop {
+            self.machine.relax();
             if let Some(tables) = domain.tables.try_lock() {
                 return Session { domain, tables };
             }
-            self.machine.relax();
         }
     }
 
@@ -76,35 +88,57 @@ impl<M: MachineMemory> Engine<'_, M> {
     }
 
     /// Takes one writable type reference on a frame of `owner` that the caller holds. `false`: it is used otherwise.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn get_writable_type(&self, owner: &DomainMemory, frame: &Frame) -> bool {
+        let word = frame.type_word();
+        if word.is_live(FrameType::Writable)
+            && let Some(more) = word.one_more()
+            && frame.exchange_type(word, more).is_ok()
+        {
+            return true;
+        }
+        self.get_writable_type_slowly(owner, frame)
+    }
+
+    /// As [`Engine::get_writable_type`], for the first use and for meeting another CPU.
+    #[inline(never)]
+    fn get_writable_type_slowly(&self, owner: &DomainMemory, frame: &Frame) -> bool {
         let mut word = frame.type_word();
         loop {
-            if word.is_live(FrameType::Writable) {
-                let Some(more) = word.one_more() else {
-                    return false;
-                };
-                match frame.exchange_type(word, more) {
-                    Ok(()) => return true,
-                    Err(now) => word = now,
-                }
-            } else if word.is_idle() {
-                match frame.exchange_type(word, TypeWord::live_once(FrameType::Writable)) {
-                    Ok(()) => {
-                        self.flush_left_type(owner, word, FrameType::Writable);
-                        return true;
-                    }
-                    Err(now) => word = now,
-                }
+            let new = if word.is_live(FrameType::Writable) {
+                word.one_more()
             } else {
-                return false;
+                word.is_idle()
+                    .then_some(TypeWord::live_once(FrameType::Writable))
+            };
+            let Some(new) = new else { return false };
+            match frame.exchange_type(word, new) {
+                Ok(()) => break,
+                Err(now) => word = now,
             }
         }
+        if word.is_idle() {
+            self.flush_left_type(owner, word, FrameType::Writable);
+        }
+        true
     }
 
     /// Gives one writable type reference back.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn put_writable_type(&self, frame: &Frame) {
+        let word = frame.type_word();
+        if word.is_live(FrameType::Writable)
+            && word.count() > 1
+            && frame.exchange_type(word, word.one_less()).is_ok()
+        {
+            return;
+        }
+        self.put_writable_type_slowly(frame);
+    }
+
+    /// As [`Engine::put_writable_type`], for the last use and for meeting another CPU.
+    #[inline(never)]
+    fn put_writable_type_slowly(&self, frame: &Frame) {
         let mut word = frame.type_word();
         loop {
             assert!(
@@ -124,7 +158,7 @@ impl<M: MachineMemory> Engine<'_, M> {
     }
 
     /// Gives a general reference back, freeing the frame if it was the last.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn put_general(&self, mfn: Mfn, frame: &Frame) {
         if let Some(last) = frame.put() {
             self.free_owned_frame(mfn, frame, last);

@@ -3,7 +3,7 @@
 //! Keeps true: invariants I10 (the type is published before contents are looked at; see `get_table`), I15 (the
 //! cursor is exact), I16 (L1 promotion unwinds itself), I20 (hypervisor slots are overwritten), I24, I28, I31.
 
-use super::{ENTRIES, Session, entry_address};
+use super::{BLOCK, ENTRIES, Session, entry_address};
 use crate::config::{HYPERVISOR_SLOTS, PER_DOMAIN_SLOT};
 use crate::domain::{Actors, DomainMemory};
 use crate::engine::Engine;
@@ -122,26 +122,40 @@ impl<M: MachineMemory> Engine<'_, M> {
     /// Validates an L1 table at a stretch. On refusal it is unwound and idle again.
     fn promote_l1(&self, domain: &DomainMemory, mfn: Mfn, frame: &Frame) -> Result<(), Refusal> {
         let actors = Actors::own(domain);
-        for slot in 0..ENTRIES {
-            let at = entry_address(mfn, slot);
-            let entry = self.machine.read_u64(at);
-            if entry == 0 {
-                continue;
-            }
-            let checked = if entry & pte::PRESENT == 0 {
-                self.check_not_present(domain, entry, Level::L1)
-                    .map(|()| entry)
-            } else {
-                self.get_l1_entry(&actors, entry)
-            };
-            match checked {
-                Ok(adjusted) if adjusted != entry => self.machine.write_u64(at, adjusted),
-                Ok(_) => {}
-                Err(rule) => return Err(self.abandon_l1(&actors, frame, at, entry, rule)),
+        for block in (0..ENTRIES)
+            .step_by(BLOCK)
+            .filter(|&block| self.any_bits(mfn, block) != 0)
+        {
+            for slot in block..block + BLOCK {
+                let at = entry_address(mfn, slot);
+                let entry = self.machine.read_u64(at);
+                if let Err(rule) = self.promote_l1_entry(&actors, at, entry) {
+                    return Err(self.abandon_l1(&actors, frame, at, entry, rule));
+                }
             }
         }
         frame.set_type_word(frame.type_word().validated());
         Ok(())
+    }
+
+    #[inline(always)]
+    fn promote_l1_entry(&self, actors: &Actors<'_>, at: Maddr, entry: u64) -> Result<(), Rule> {
+        if entry & pte::PRESENT == 0 {
+            return self.check_not_present(actors.tables, entry, Level::L1);
+        }
+        let adjusted = self.get_l1_entry(actors, entry)?;
+        if adjusted != entry {
+            self.machine.write_u64(at, adjusted);
+        }
+        Ok(())
+    }
+
+    /// All bits that any of the [`BLOCK`] entries from `slot` on has: tables are mostly empty, and this finds out fast.
+    #[inline(always)]
+    pub(super) fn any_bits(&self, mfn: Mfn, slot: usize) -> u64 {
+        (slot..slot + BLOCK).fold(0, |bits, slot| {
+            bits | self.machine.read_u64(entry_address(mfn, slot))
+        })
     }
 
     /// Undoes the promotion of an L1 table up to the entry at `at`, which was refused by `rule`.
