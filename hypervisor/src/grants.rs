@@ -7,13 +7,13 @@
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU32, Ordering};
 
-use spin::Mutex;
 use xenocryst_abi::Mfn;
 use xenocryst_abi::hypercall::errno::{EINVAL, ENOMEM, ENOSYS, Errno};
 use xenocryst_memory::MachineMemory;
 
 use crate::domain::Domain;
 use crate::mm::{engine, frames};
+use crate::sync::Mutex;
 
 /// Pages a table can have, as on a Xen without `gnttab=`.
 pub const MAX_FRAMES: u32 = 64;

@@ -5,7 +5,7 @@
 
 use alloc::vec::Vec;
 
-use spin::{Mutex, Once};
+use spin::Once;
 use xenocryst_abi::{Maddr, PAGE_SIZE};
 use xenocryst_boot::acpi::{self, Acpi};
 use xenocryst_boot::phys::PhysRead;
@@ -13,6 +13,7 @@ use xenocryst_boot::phys::PhysRead;
 use super::{calibrate, ioapic, power};
 use crate::console::{Level, Source, log, say};
 use crate::mm::{self, Caching};
+use crate::sync::Mutex;
 
 static ACPI: Once<Option<Acpi>> = Once::new();
 

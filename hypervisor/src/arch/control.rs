@@ -39,10 +39,6 @@ read!(
     read_cr0, "cr0"
 );
 read!(
-    /// CR2: the address of the last page fault.
-    read_cr2, "cr2"
-);
-read!(
     /// CR3: the physical address of the root table.
     read_cr3, "cr3"
 );
@@ -55,10 +51,6 @@ write!(
     write_cr0, "cr0"
 );
 write!(
-    /// Sets CR2.
-    write_cr2, "cr2"
-);
-write!(
     /// Sets CR3, which flushes every translation that is not global.
     write_cr3, "cr3"
 );
@@ -66,20 +58,6 @@ write!(
     /// Sets CR4. A change of PGE flushes every translation.
     write_cr4, "cr4"
 );
-
-/// Sets CR0.TS: the next use of the FPU or of vector registers traps.
-#[inline(always)]
-pub fn set_ts() {
-    // SAFETY: makes instructions trap, no more.
-    unsafe { write_cr0(read_cr0() | 8) };
-}
-
-/// Clears CR0.TS.
-#[inline(always)]
-pub fn clear_ts() {
-    // SAFETY: the FPU may be used whoever's state is in it.
-    unsafe { asm!("clts", options(nomem, nostack, preserves_flags)) };
-}
 
 /// Drops the translation of `address` in the current address space, global or not.
 #[inline(always)]
@@ -117,15 +95,6 @@ pub fn rdtsc() -> u64 {
     // SAFETY: reads a counter.
     unsafe { asm!("rdtsc", out("eax") low, out("edx") high, options(nomem, nostack, preserves_flags)) };
     u64::from(high) << 32 | u64::from(low)
-}
-
-/// Whether interrupts are on.
-#[inline(always)]
-pub fn interrupts_on() -> bool {
-    let flags: u64;
-    // SAFETY: reads the flags through the stack.
-    unsafe { asm!("pushfq", "pop {}", out(reg) flags, options(preserves_flags)) };
-    flags & 0x200 != 0
 }
 
 /// Tells the CPU that this is a busy-wait loop.

@@ -11,8 +11,6 @@ use super::{control, fpu, msr};
 pub struct Features {
     /// Highest standard CPUID leaf.
     pub max_leaf: u32,
-    /// Highest extended CPUID leaf.
-    pub max_extended: u32,
     /// Vendor string of leaf 0.
     pub vendor: [u8; 12],
     /// Family, model, stepping as displayed.
@@ -33,16 +31,8 @@ pub struct Features {
     pub invariant_tsc: bool,
     /// XSAVE and XCR0.
     pub xsave: bool,
-    /// RDFSBASE and kin.
-    pub fsgsbase: bool,
     /// Supervisor-mode execution prevention.
     pub smep: bool,
-    /// Supervisor-mode access prevention.
-    pub smap: bool,
-    /// RDTSCP and `TSC_AUX`.
-    pub rdtscp: bool,
-    /// INVPCID.
-    pub invpcid: bool,
     /// The CPU is itself virtual.
     pub virtualised: bool,
 }
@@ -82,7 +72,6 @@ fn find() -> Features {
     };
     Features {
         max_leaf,
-        max_extended,
         vendor,
         family,
         model,
@@ -93,11 +82,7 @@ fn find() -> Features {
         tsc_deadline: c1 & 1 << 24 != 0,
         invariant_tsc: extended(0x8000_0007)[3] & 1 << 8 != 0,
         xsave: c1 & 1 << 26 != 0,
-        fsgsbase: seven & 1 != 0,
         smep: seven & 1 << 7 != 0,
-        smap: seven & 1 << 20 != 0,
-        rdtscp: amd & 1 << 27 != 0,
-        invpcid: seven & 1 << 10 != 0,
         virtualised: c1 & 1 << 31 != 0,
     }
 }

@@ -6,17 +6,16 @@
 
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use spin::Mutex;
 use xenocryst_abi::Maddr;
 
 use crate::mm::{Caching, ioremap};
+use crate::sync::Mutex;
 
 /// The most controllers.
 pub const MAX_IOAPICS: usize = 16;
 
 const REGISTER_SELECT: u64 = 0x00;
 const REGISTER_WINDOW: u64 = 0x10;
-const REGISTER_EOI: u64 = 0x40;
 const VERSION: u32 = 1;
 const FIRST_ENTRY: u32 = 0x10;
 const MASK: u32 = 1 << 16;
@@ -193,15 +192,5 @@ pub fn set_destination(gsi: u32, destination: u8) -> bool {
     let Some((ioapic, line)) = find(gsi) else { return false };
     let _guard = ACCESS.lock();
     ioapic.write(FIRST_ENTRY + 2 * line + 1, u32::from(destination) << 24);
-    true
-}
-
-/// Ends a level-triggered interrupt at the controller itself, for lines whose local end of interrupt is not broadcast.
-/// Controllers of version 0x20 and later have the register. False if there is no such line.
-pub fn end_of_interrupt(gsi: u32, vector: u8) -> bool {
-    let Some((ioapic, _)) = find(gsi) else { return false };
-    let at = ioapic.registers.load(Ordering::Relaxed) + REGISTER_EOI;
-    // SAFETY: mapped by `add` for ever.
-    unsafe { (at as *mut u32).write_volatile(u32::from(vector)) };
     true
 }

@@ -99,11 +99,11 @@ static COUNT: AtomicU32 = AtomicU32::new(1);
 /// Set when all CPUs are to stop for good.
 static STOPPING: AtomicBool = AtomicBool::new(false);
 
-/// One call of other CPUs at a time. The value is what they run.
-static CALL: Mutex<Option<fn()>> = Mutex::new(None);
+/// One call of other CPUs at a time.
+static CALL: Mutex<()> = Mutex::new(());
 /// CPUs that have yet to run it.
 static CALL_PENDING: AtomicU64 = AtomicU64::new(0);
-/// The same function, for them to read without the lock.
+/// What they run.
 static CALL_WORK: AtomicPtr<()> = AtomicPtr::new(core::ptr::null_mut());
 
 /// CPUs that are up, a bit each.
@@ -240,8 +240,7 @@ extern "C" fn secondary_main(cpu: u32) -> ! {
 /// Runs `work` on every other CPU that is up, and waits until all have done so. `work` runs with interrupts off, and must
 /// neither wait for this CPU nor take a lock that this CPU holds.
 pub fn call_others(work: fn()) {
-    let mut request = CALL.lock();
-    *request = Some(work);
+    let _turn = CALL.lock();
     let others = online_mask() & !(1 << this_cpu().cpu);
     CALL_WORK.store(work as *mut (), Ordering::Release);
     CALL_PENDING.store(others, Ordering::Release);
@@ -249,10 +248,16 @@ pub fn call_others(work: fn()) {
         apic::send_ipi(cpu, apic::CALL_VECTOR);
     }
     while CALL_PENDING.load(Ordering::Acquire) != 0 {
-        tlb::serve();
+        serve();
         control::pause();
     }
-    *request = None;
+}
+
+/// Answers what other CPUs ask of this one. Called while it waits, with interrupts off, for something another CPU holds.
+#[inline]
+pub fn serve() {
+    tlb::serve();
+    on_call();
 }
 
 /// Answers the interrupt of [`call_others`].

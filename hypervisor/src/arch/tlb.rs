@@ -89,7 +89,7 @@ fn ask(others: u64) {
     });
     for_each(others, |cpu| {
         while DONE[cpu_index(cpu)].load(Ordering::SeqCst) < now {
-            serve();
+            super::smp::serve();
             control::pause();
         }
     });

@@ -5,7 +5,8 @@
 
 use core::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 
-use spin::Mutex;
+use crate::sync::Mutex;
+
 
 /// How grave a message is.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]

@@ -12,7 +12,6 @@ mod serial;
 use core::fmt::{self, Arguments, Write};
 use core::sync::atomic::{AtomicBool, Ordering};
 
-use spin::Mutex;
 
 pub use levels::{Level, Source, Thresholds, set_thresholds};
 pub use ring::RingRead;
@@ -20,6 +19,8 @@ pub use serial::Settings;
 
 use ring::Ring;
 use serial::Serial;
+
+use crate::sync::Mutex;
 
 /// Bytes of typed input that wait for the control domain.
 const INPUT_BYTES: usize = 256;
@@ -122,23 +123,6 @@ pub fn print(text: Arguments<'_>) {
 /// Prints bytes as they are: the control domain's own console output.
 pub fn write_raw(bytes: &[u8]) {
     with_console(|console| console.put(bytes));
-}
-
-/// Prints a line of another domain's console output, marked with the domain. Unprintable bytes come out as `?`.
-pub fn write_guest_line(domain: u16, line: &[u8]) {
-    crate::arch::vector::preserve(|| {
-        with_console(|console| {
-            if console.mid_line {
-                console.put(b"\n");
-            }
-            let _ = write!(console, "(d{domain}) ");
-            for &byte in line {
-                let printable = byte == b'\t' || (0x20..0x7f).contains(&byte) || byte >= 0x80;
-                console.put(&[if printable { byte } else { b'?' }]);
-            }
-            console.put(b"\n");
-        });
-    });
 }
 
 /// Copies past output from position `from` on into `to`; see [`RingRead`]. `None` stands for the position up to which it was

@@ -7,7 +7,7 @@ use alloc::boxed::Box;
 use core::cell::{Cell, UnsafeCell};
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
 
-use spin::{Mutex, Once};
+use spin::Once;
 use xenocryst_abi::{DomId, Mfn, Vaddr};
 use xenocryst_memory::{DomainMemory, IoAccess, MachineMemory};
 
@@ -17,6 +17,7 @@ use crate::mm::layout;
 use crate::mm::machine::engine;
 use crate::mm::per_domain::PerDomain;
 use crate::percpu::GuestRegs;
+use crate::sync::Mutex;
 
 /// What a new domain is to be.
 pub struct Plan {

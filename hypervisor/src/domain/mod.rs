@@ -14,11 +14,12 @@ mod vcpu;
 
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
-use spin::{Mutex, Once};
+use spin::Once;
 use xenocryst_abi::{DomId, Mfn};
 use xenocryst_memory::DomainMemory;
 
 use crate::mm::per_domain::PerDomain;
+use crate::sync::Mutex;
 
 pub use shared::{ARCH as ARCH_SHARED_INFO, SharedInfo, VCPU_INFO_SIZE, VcpuInfo};
 pub use vcpu::{Callback, Roots, TrapEntry, Vcpu};

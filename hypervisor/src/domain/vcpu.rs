@@ -6,11 +6,11 @@
 use core::cell::{Cell, UnsafeCell};
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
-use spin::Mutex;
 use xenocryst_memory::RootRef;
 
 use super::{Domain, VcpuInfo};
 use crate::percpu::GuestRegs;
+use crate::sync::Mutex;
 
 /// One entry of the guest's trap table (`public/arch-x86/xen.h`, `struct trap_info`).
 #[derive(Clone, Copy, Default)]

@@ -6,7 +6,7 @@
 
 use core::sync::atomic::{AtomicU8, Ordering};
 
-use spin::{Mutex, Once};
+use spin::Once;
 use xenocryst_abi::Vaddr;
 use xenocryst_emulate::Width;
 use xenocryst_emulate::ports::{ConfigAddress, PortSet, hardware_domain};
@@ -16,6 +16,7 @@ use crate::arch::{guest_access, io};
 use crate::domain::{Domain, Vcpu};
 use crate::hypercall::vm_assist::ARCHITECTURAL_IOPL;
 use crate::irq::pci;
+use crate::sync::Mutex;
 use crate::traps::bounce::toggle_mode;
 
 const PIT_CHANNEL_2: u16 = 0x42;

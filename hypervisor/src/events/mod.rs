@@ -18,11 +18,12 @@ mod teardown;
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use alloc::vec::Vec;
-use spin::{Mutex, MutexGuard};
+use spin::MutexGuard;
 use xenocryst_abi::{Vaddr, virq};
 use xenocryst_vcpu::port::PortTable;
 
 use crate::domain::{Domain, Vcpu};
+use crate::sync::Mutex;
 
 pub use fifo::{expand_array, init_control, set_priority};
 pub use info::register_vcpu_info;

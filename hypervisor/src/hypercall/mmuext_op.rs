@@ -10,7 +10,7 @@ use xenocryst_memory::{Budget, DomainMemory, Level, Progress, Refusal};
 
 use super::mmu_update::Batch;
 use super::{Answer, Call, owners, report_refusal, tlb};
-use crate::arch::{control, guest_access, tlb as tlb_clock};
+use crate::arch::{control, guest_access, smp, tlb as tlb_clock};
 use crate::domain::{Vcpu, descriptors};
 use crate::mm::machine::engine;
 
@@ -97,7 +97,8 @@ fn one(
         mmuext::NEW_BASEPTR => new_kernel_root(vcpu, frame, budget),
         mmuext::NEW_USER_BASEPTR => new_user_root(vcpu, frame, budget),
         mmuext::SET_LDT => Ok(descriptors::set_ldt(vcpu, op.first, op.second)?),
-        mmuext::FLUSH_CACHE | mmuext::FLUSH_CACHE_GLOBAL => flush_cache(vcpu),
+        mmuext::FLUSH_CACHE => flush_cache(vcpu, false),
+        mmuext::FLUSH_CACHE_GLOBAL => flush_cache(vcpu, true),
         _ => flush_tlb(vcpu, op),
     }
 }
@@ -154,11 +155,14 @@ fn new_user_root(vcpu: &'static Vcpu, frame: Mfn, budget: &mut Budget) -> Result
     Ok(())
 }
 
-fn flush_cache(vcpu: &Vcpu) -> Result<(), Unfinished> {
+fn flush_cache(vcpu: &Vcpu, everywhere: bool) -> Result<(), Unfinished> {
     if !vcpu.domain.memory.change_io_access(|io| io.permits_something()) {
         return Err(EACCES.into());
     }
     control::wbinvd();
+    if everywhere {
+        smp::call_others(control::wbinvd);
+    }
     Ok(())
 }
 

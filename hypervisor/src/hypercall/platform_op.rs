@@ -123,7 +123,7 @@ fn cpu_info(request: &Request) -> Answer {
     match apic::id_of(part.xen_cpuid) {
         Some(id) => {
             part.apic_id = id;
-            part.acpi_id = part.xen_cpuid;
+            part.acpi_id = smp::acpi_id(part.xen_cpuid).unwrap_or(part.xen_cpuid);
             part.flags = pcpu_flag::ONLINE;
         }
         None => part.flags = pcpu_flag::INVALID,

@@ -2,13 +2,13 @@
 //!
 //! Keeps true: everything about lines is behind one lock; a line raises a vector only while it is bound.
 
-use spin::Mutex;
 use xenocryst_abi::hypercall::errno::{EBUSY, EEXIST, EINVAL, ENOSPC, Errno};
 use xenocryst_emulate::vectors::Vectors;
 
 use super::dispatch;
 use crate::arch::{apic, ioapic};
 use crate::domain::Domain;
+use crate::sync::Mutex;
 
 /// The most lines that are served; machines have 24 to a few hundred.
 const MAX_LINES: usize = 256;

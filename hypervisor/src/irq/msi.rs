@@ -6,7 +6,6 @@
 
 use alloc::vec::Vec;
 
-use spin::Mutex;
 use xenocryst_abi::Maddr;
 use xenocryst_abi::hypercall::errno::{EEXIST, EINVAL, ENODEV, ENOMEM, ENOSPC, ENXIO, Errno};
 use xenocryst_emulate::Width;
@@ -16,6 +15,7 @@ use super::pci::Function;
 use super::{dispatch, lines};
 use crate::domain::Domain;
 use crate::mm::{Caching, ioremap};
+use crate::sync::Mutex;
 
 /// Bytes of one entry of an MSI-X table: address, data, control.
 const TABLE_ENTRY: u64 = 16;

@@ -3,12 +3,12 @@
 //! Keeps true: the address and the data access are one step under one lock, whoever makes it; a guest's address register is
 //! its own and is loaded for each access (PCI local bus specification 3.0, section 3.2.2.3.2).
 
-use spin::Mutex;
 use xenocryst_emulate::Width;
 use xenocryst_emulate::msi::Config;
 use xenocryst_emulate::ports::ConfigAddress;
 
 use crate::arch::io;
+use crate::sync::Mutex;
 
 const ADDRESS: u16 = 0xcf8;
 const DATA: u16 = 0xcfc;

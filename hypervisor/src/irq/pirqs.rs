@@ -5,7 +5,6 @@
 
 use core::sync::atomic::{AtomicBool, Ordering};
 
-use spin::Mutex;
 use xenocryst_abi::Mfn;
 use xenocryst_abi::hypercall::errno::{EBUSY, EEXIST, EINVAL, ENOSPC, EPERM, Errno};
 
@@ -14,6 +13,7 @@ use super::pci::Function;
 use super::lines;
 use crate::domain::Domain;
 use crate::events::{self, GuestPage};
+use crate::sync::Mutex;
 
 /// Physical interrupts a domain can have.
 pub const MAX_PIRQS: usize = 256;

@@ -4,9 +4,10 @@
 //! Keeps true: a frame is handed out once. What [`hand_over`] returned is no longer given out here.
 //! Neighbours: `tables`, `heap`, `per_domain` (users), `machine` (the engine).
 
-use spin::Mutex;
 use xenocryst_abi::{Maddr, Mfn, PAGE_SIZE};
 use xenocryst_boot::regions::{Regions, Side};
+
+use crate::sync::Mutex;
 
 /// While the identity mapping is all there is, memory above this cannot be reached.
 const IDENTITY_LIMIT: u64 = 1 << 32;

@@ -8,12 +8,13 @@ use core::alloc::{GlobalAlloc, Layout};
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicBool, Ordering};
 
-use spin::Mutex;
 use talc::{OomHandler, Span, Talc};
 use xenocryst_abi::PAGE_SIZE;
 
 use super::frames;
 use super::layout::direct_map;
+
+use crate::sync::Mutex;
 
 /// Smallest growth: 256 frames.
 const GROWTH_ORDER: u32 = 8;

@@ -3,11 +3,12 @@
 //! Keeps true: an address is given out once and stays mapped for ever; there are few, all made on behalf of the
 //! hypervisor itself, and never for a guest.
 
-use spin::Mutex;
 use xenocryst_abi::{Maddr, PAGE_SIZE};
 
 use super::layout::{IOREMAP, IOREMAP_END};
 use super::tables;
+
+use crate::sync::Mutex;
 
 static NEXT: Mutex<u64> = Mutex::new(IOREMAP);
 

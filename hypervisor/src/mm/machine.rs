@@ -6,12 +6,13 @@
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use spin::Once;
+use spin::{Once, RelaxStrategy};
 use xenocryst_abi::{Maddr, Mfn, PAGE_SIZE};
 use xenocryst_memory::{AddressLimit, Config, Engine, MachineMemory, Storage};
 
 use super::layout::direct_map;
 use crate::arch::tlb;
+use crate::sync::ServeOthers;
 
 /// The machine's frames, reached through the direct map.
 pub struct DirectMap;
@@ -103,5 +104,10 @@ impl MachineMemory for DirectMap {
     #[inline]
     fn flush_tlb(&self, cpus: u64, since: u32) {
         tlb::flush_stale(cpus, since);
+    }
+
+    #[inline]
+    fn relax(&self) {
+        ServeOthers::relax();
     }
 }

@@ -22,7 +22,7 @@ use xenocryst_boot::info::BootInfo;
 use xenocryst_boot::regions::Regions;
 
 pub use ioremap::{Caching, ioremap};
-pub use layout::{direct_map, maddr_of};
+pub use layout::direct_map;
 pub use machine::engine;
 
 /// Physical memory below this is never given to anyone: firmware data, video memory, the CPUs' trampoline.

@@ -7,13 +7,13 @@
 
 use core::ops::{Deref, DerefMut};
 
-use spin::Mutex;
 use xenocryst_abi::{Mfn, PAGE_SIZE};
 use xenocryst_memory::AddressLimit;
 
 use super::layout::{IOREMAP, SCRATCH};
 use super::{machine, tables};
 use crate::arch::tlb;
+use crate::sync::Mutex;
 
 /// Frames are taken in runs of 2 MiB while there are any, so that large pages can map them.
 const LARGE_ORDER: u8 = 9;

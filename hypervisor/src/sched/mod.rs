@@ -15,12 +15,12 @@ mod shutdown;
 
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
-use spin::Mutex;
 use xenocryst_vcpu::runstate::Account;
 
 use crate::arch::apic;
 use crate::domain::Vcpu;
 use crate::percpu::{this_cpu, work};
+use crate::sync::Mutex;
 
 pub use lifecycle::{
     down, is_pinned, is_up, pause, pin, register, unpause, up, wait_until_stopped,

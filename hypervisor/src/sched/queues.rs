@@ -2,7 +2,6 @@
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use spin::Mutex;
 use xenocryst_vcpu::run_queue::RunQueue;
 use xenocryst_vcpu::runstate::State;
 
@@ -12,6 +11,7 @@ use crate::arch::gdt::cpu_info;
 use crate::arch::{apic, smp};
 use crate::domain::Vcpu;
 use crate::percpu::{MAX_CPUS, this_cpu, work};
+use crate::sync::Mutex;
 use crate::time;
 
 /// A vCPU as an entry of a queue: the same if it is the same place in memory.

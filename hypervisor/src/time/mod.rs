@@ -12,7 +12,8 @@ mod wall;
 
 use core::sync::atomic::{AtomicU32, AtomicU64};
 
-use spin::Mutex;
+use crate::sync::Mutex;
+
 
 pub use record::{register_area, switched_in, update};
 pub use timers::{

@@ -2,7 +2,6 @@
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use spin::Mutex;
 use xenocryst_abi::hypercall::errno::{EINVAL, ENOMEM, ENOSPC, Errno};
 use xenocryst_abi::sched::shutdown;
 use xenocryst_abi::virq;
@@ -13,6 +12,7 @@ use crate::arch::clock::now_ns;
 use crate::console::{Level, Source, log};
 use crate::domain::{Domain, Vcpu};
 use crate::percpu::{MAX_CPUS, this_cpu, work};
+use crate::sync::Mutex;
 use crate::{events, sched};
 
 /// Nanoseconds in a second.

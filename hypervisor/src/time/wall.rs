@@ -2,10 +2,10 @@
 
 use core::sync::atomic::{Ordering, fence};
 
-use spin::Mutex;
 
 use crate::arch::rtc;
 use crate::domain::Domain;
+use crate::sync::Mutex;
 
 const NS_PER_SECOND: u64 = 1_000_000_000;
 

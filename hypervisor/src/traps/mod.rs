@@ -31,7 +31,7 @@ pub extern "C" fn from_guest(regs: &mut GuestRegs) {
         6 => invalid_opcode(regs, vcpu),
         7 => no_device(regs, vcpu),
         1 => debug::from_guest(regs, vcpu),
-        2 => {}
+        2 => crate::arch::smp::on_nmi(),
         8 | 18 => crash::host_exception(regs),
         10..=12 | 17 => bounce::inject(regs, vcpu, regs.vector as u8, Some(regs.error_code)),
         number => bounce::inject(regs, vcpu, number as u8, None),
@@ -45,6 +45,7 @@ pub extern "C" fn from_hypervisor(regs: &mut GuestRegs) {
         return;
     }
     if regs.vector == u32::from(vector::NMI) {
+        crate::arch::smp::on_nmi();
         return;
     }
     if regs.rip == core::ptr::addr_of!(entry::guest_iret) as u64 {
