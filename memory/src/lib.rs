@@ -40,6 +40,8 @@ mod l1;
 mod m2p;
 mod mmu_update;
 mod mmuext;
+#[cfg(test)]
+mod model;
 mod ptype;
 mod reservation;
 #[cfg(any(test, feature = "sim"))]
