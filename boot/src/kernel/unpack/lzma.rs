@@ -196,21 +196,7 @@ impl Output<'_> {
         if back > self.at - self.from {
             return Err(Failure::Damaged);
         }
-        let (start, at) = (self.at - back, self.at);
-        let room = self
-            .bytes
-            .get_mut(start..at + len)
-            .ok_or(Failure::Damaged)?;
-        if back >= len && len > 32 {
-            let (before, after) = room.split_at_mut(back);
-            after.copy_from_slice(&before[..len]);
-        } else {
-            // A match may run into what it writes: byte by byte.
-            for i in 0..len {
-                room[back + i] = room[i];
-            }
-        }
-        self.at = at + len;
+        self.at = super::repeat(self.bytes, self.at, back, len)?;
         Ok(())
     }
 }

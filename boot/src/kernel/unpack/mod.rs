@@ -1,9 +1,9 @@
 //! The compressions that kernels are built with, each from a byte slice into a byte slice of the size the kernel says.
 //!
-//! Keeps true: the output is filled exactly or the payload is refused; the only memory taken besides is small and fixed (zstd: see
-//! there). LZMA, xz and bzip2 are written here rather than taken from a crate, since every crate that needs no operating
-//! system decodes into a dictionary of its own (32 MiB for Debian's kernel) and copies out of it, where here the output
-//! is the dictionary. Neighbours: [`super`], which finds the payload.
+//! Keeps true: the output is filled exactly or the payload is refused; the only memory taken besides is small and fixed.
+//! LZMA, xz, zstd and bzip2 are written here rather than taken from a crate: every crate that needs no operating system decodes
+//! into a window of its own (32 MiB for Debian's kernel, 128 MiB for one packed with zstd) and copies out of it, where here
+//! the output is the window. Neighbours: [`super`], which finds the payload.
 
 mod bzip2;
 mod gzip;
@@ -97,6 +97,22 @@ pub(crate) fn unpack(
         },
         Failure::Unsupported(what) => Refusal::UnsupportedPayload { what },
     })
+}
+
+/// Repeats `len` bytes of `out` from `back` (at least 1) before `at`; returns where they end. A match may run into what it writes.
+#[inline(always)]
+fn repeat(out: &mut [u8], at: usize, back: usize, len: usize) -> Result<usize, Failure> {
+    let start = at.checked_sub(back).ok_or(Failure::Damaged)?;
+    let room = out.get_mut(start..at + len).ok_or(Failure::Damaged)?;
+    if back >= len && len > 32 {
+        let (before, after) = room.split_at_mut(back);
+        after.copy_from_slice(before.get(..len).ok_or(Failure::Damaged)?);
+    } else {
+        for i in 0..len {
+            room[back + i] = room[i];
+        }
+    }
+    Ok(at + len)
 }
 
 #[cfg(test)]
