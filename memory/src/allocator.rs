@@ -15,7 +15,7 @@ use crate::frame::{Frame, OwnerWord, TypeWord};
 use crate::m2p::INVALID_M2P_ENTRY;
 use crate::machine::MachineMemory;
 use core::sync::atomic::Ordering;
-use xenocryst_abi::{DomId, Mfn};
+use xenocryst_abi::Mfn;
 
 #[cfg(test)]
 mod tests;
@@ -198,7 +198,7 @@ impl<M: MachineMemory> Engine<'_, M> {
     pub fn claim(&self, first: Mfn, count: u64) {
         let (start, end) = self.clipped(first, count);
         for at in start..end {
-            self.frames[at as usize].set_owner_word(OwnerWord::given_to(DomId::XEN, false));
+            self.frames[at as usize].set_owner_word(OwnerWord::HELD);
             self.write_m2p(Mfn::new(at), INVALID_M2P_ENTRY);
         }
         self.ram_frames
@@ -215,7 +215,7 @@ impl<M: MachineMemory> Engine<'_, M> {
 
     /// Takes a block of 2^`order` frames, aligned to its size, wholly below `limit`, for the hypervisor. Not zeroed.
     pub fn allocate_frames(&self, order: u8, limit: AddressLimit) -> Option<Mfn> {
-        self.take_block(order, limit, OwnerWord::given_to(DomId::XEN, false))
+        self.take_block(order, limit, OwnerWord::HELD)
     }
 
     /// Gives back a block got from [`Engine::allocate_frames`] (or part of one, or claimed frames). The hypervisor has
@@ -226,7 +226,7 @@ impl<M: MachineMemory> Engine<'_, M> {
         for mfn in frames.clone() {
             let word = self.frame(mfn).map(Frame::owner_word);
             assert!(
-                word == Some(OwnerWord::given_to(DomId::XEN, false)),
+                word == Some(OwnerWord::HELD),
                 "accounting error: frame {mfn} was freed that the hypervisor does not hold"
             );
         }

@@ -181,7 +181,7 @@ fn count_owned<M: MachineMemory>(
             ));
         }
     }
-    let known = |id: DomId| id == DomId::XEN || domains.iter().any(|d| d.id() == id);
+    let known = |id: DomId| domains.iter().any(|d| d.id() == id);
     match infos
         .iter()
         .position(|info| info.owner.is_some_and(|id| !known(id)))

@@ -11,7 +11,7 @@ use crate::m2p::INVALID_M2P_ENTRY;
 use crate::machine::MachineMemory;
 use crate::refusal::{Refusal, Rule};
 use core::sync::atomic::Ordering;
-use xenocryst_abi::{DomId, Mfn, Pfn};
+use xenocryst_abi::{Mfn, Pfn};
 
 #[cfg(test)]
 mod tests;
@@ -181,15 +181,13 @@ impl<M: MachineMemory> Engine<'_, M> {
         first: Mfn,
         count: u64,
     ) -> Result<(), Refusal> {
-        let held = OwnerWord::given_to(DomId::XEN, false);
+        let held = OwnerWord::HELD;
         let frames = || (0..count).map(|i| first.wrapping_add(i));
         if let Some(other) = frames().find(|&mfn| {
             self.frame(mfn)
                 .is_none_or(|frame| frame.owner_word() != held)
         }) {
-            return Err(self
-                .refuse_frame(Rule::FrameNotOwned, other)
-                .wanted_owner(DomId::XEN));
+            return Err(self.refuse_frame(Rule::FrameNotOwned, other));
         }
         self.reserve(domain, u32::try_from(count).unwrap_or(u32::MAX))?;
         for frame in frames().filter_map(|mfn| self.frame(mfn)) {
@@ -204,7 +202,7 @@ impl<M: MachineMemory> Engine<'_, M> {
     /// as the domain's memory. `false` if the hypervisor doesn't hold the frame. The caller has zeroed it.
     #[must_use]
     pub fn share_with(&self, domain: &DomainMemory, frame: Mfn, writable: bool) -> bool {
-        let held = OwnerWord::given_to(DomId::XEN, false);
+        let held = OwnerWord::HELD;
         let Some(state) = self.frame(frame).filter(|state| state.owner_word() == held) else {
             return false;
         };
@@ -227,10 +225,7 @@ impl<M: MachineMemory> Engine<'_, M> {
             return false;
         };
         let taken = state
-            .exchange_owner(
-                OwnerWord::given_to(domain.id(), true),
-                OwnerWord::given_to(DomId::XEN, false),
-            )
+            .exchange_owner(OwnerWord::given_to(domain.id(), true), OwnerWord::HELD)
             .is_ok();
         if taken {
             state.set_type_word(TypeWord::NONE);

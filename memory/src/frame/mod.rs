@@ -12,7 +12,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use xenocryst_abi::DomId;
 
 pub use word::{FrameType, Level};
-pub(crate) use word::{OwnerTag, OwnerWord, TypeWord};
+pub(crate) use word::{HYPERVISOR, OwnerTag, OwnerWord, TypeWord};
 
 /// The state of one machine frame. All-zero bytes are the state of a frame that is no RAM (hole or I/O).
 #[derive(Debug, Default)]
@@ -29,10 +29,12 @@ pub struct FrameInfo {
     pub is_ram: bool,
     /// Whether it is on the free list.
     pub is_free: bool,
-    /// The owner; `None` for free frames and for frames that are no RAM.
+    /// The owner; `None` for frames that are free, no RAM, or the hypervisor's.
     pub owner: Option<DomId>,
     /// All references.
     pub general_count: u32,
+    /// Whether the hypervisor holds it for itself.
+    pub is_hypervisors: bool,
     /// Whether the owner's allocation is one of them.
     pub allocated: bool,
     /// Whether the hypervisor shares this frame with its owner.
@@ -155,7 +157,8 @@ impl Frame {
         FrameInfo {
             is_ram: true,
             is_free: false,
-            owner: (owner.count() != 0).then(|| owner.owner()),
+            owner: (owner.count() != 0 && owner.owner() != HYPERVISOR).then(|| owner.owner()),
+            is_hypervisors: owner.count() != 0 && owner.owner() == HYPERVISOR,
             general_count: owner.count(),
             allocated: owner.is_allocated(),
             special: owner.is_special(),

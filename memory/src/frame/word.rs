@@ -106,6 +106,10 @@ impl OwnerTag {
     }
 }
 
+/// The owner of frames that the hypervisor holds for itself. No domain has this number, nor `DOMID_XEN`, which names
+/// frames that the hypervisor lets privileged domains map: so no request can take a reference on such a frame (I3).
+pub(crate) const HYPERVISOR: DomId = DomId(0xfffe);
+
 /// The first word of a frame.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct OwnerWord(pub(super) u64);
@@ -125,6 +129,8 @@ const WHOSE: u64 = RAM | FREE | (0xffff << OWNER_SHIFT);
 impl OwnerWord {
     /// RAM that belongs to nobody for a moment: just taken from the free list, or from a domain.
     pub(crate) const UNOWNED: Self = Self(RAM | (0xffff << OWNER_SHIFT));
+    /// A frame that the hypervisor holds for itself.
+    pub(crate) const HELD: Self = Self::given_to(HYPERVISOR, false);
     /// A frame in the middle of a free block.
     pub(crate) const FREE_BODY: Self = Self(RAM | FREE);
 

@@ -8,6 +8,7 @@ use crate::refusal::{Errno, Rule};
 use crate::sim::{HOLE, domain};
 use crate::testing::*;
 use crate::{Actors, AddressLimit, Budget, Flush, IoAccess, IoRange, Progress};
+use std::string::ToString;
 use xenocryst_abi::{DomId, Mfn, Pfn, Vaddr};
 
 #[test]
@@ -384,6 +385,48 @@ fn domid_io_stands_for_the_callers_own_permission() {
     let _ = update(entry(Mfn::new(HOLE), T)).unwrap();
     refused(update(entry(s.data, T)), Rule::L1TargetOwner);
     b.check();
+}
+
+#[test]
+fn the_hypervisors_own_frames_are_reached_through_no_system_owner() {
+    let b = bench_of(0);
+    let s = b.space();
+    let kept = b.engine.allocate_frames(0, AddressLimit::NONE).unwrap();
+    for id in [DomId::XEN, DomId::IO, DomId::IDLE, DomId::INVALID] {
+        let system = crate::DomainMemory::new(id, false, 0, IoAccess::none());
+        let actors = Actors {
+            caller: &b.d,
+            tables: &b.d,
+            pages: &system,
+        };
+        let val = entry(kept, PRESENT);
+        let result = b
+            .engine
+            .mmu_update(&actors, at(s.l1, 1), val, &mut Budget::unlimited());
+        let refusal = refused(result, Rule::L1TargetOwner);
+        assert!(
+            refusal.to_string().contains("the hypervisor's"),
+            "{refusal}"
+        );
+    }
+    // What it lets privileged domains map, it shares with DOMID_XEN.
+    let xen = crate::DomainMemory::new(DomId::XEN, false, 0, IoAccess::none());
+    assert!(b.engine.share_with(&xen, kept, true));
+    let actors = Actors {
+        caller: &b.d,
+        tables: &b.d,
+        pages: &xen,
+    };
+    let _ = b
+        .engine
+        .mmu_update(
+            &actors,
+            at(s.l1, 1),
+            entry(kept, T),
+            &mut Budget::unlimited(),
+        )
+        .unwrap();
+    b.check_with(&[&xen], &[]);
 }
 
 #[test]

@@ -19,6 +19,7 @@ impl Display for Refusal {
         match c.found {
             Some(i) if !i.is_ram => f.write_str(" is no RAM")?,
             Some(i) if i.is_free => f.write_str(" is free")?,
+            Some(i) if i.is_hypervisors => f.write_str(" is the hypervisor's")?,
             Some(i) => {
                 match i.owner {
                     Some(owner) => write!(f, " belongs to {owner}")?,
