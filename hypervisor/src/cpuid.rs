@@ -31,7 +31,8 @@ pub fn policy() -> &'static Policy {
         let host = Host {
             xcr0: fpu::components(),
             fsgsbase: control::read_cr4() & CR4_FSGSBASE != 0,
-            lfence_serialising: Vendor::from_leaf(native(0, 0)) == Vendor::Amd && serialise_lfence(),
+            lfence_serialising: Vendor::from_leaf(native(0, 0)) == Vendor::Amd
+                && serialise_lfence(),
             machine_address_bits: u64::BITS - frames.leading_zeros() + 12,
             cpu_khz: (clock::tsc_hertz() / 1000) as u32,
         };

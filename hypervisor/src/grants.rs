@@ -34,7 +34,10 @@ impl Default for GrantTable {
 impl GrantTable {
     /// No pages yet, version 1.
     pub const fn new() -> Self {
-        Self { frames: Mutex::new(Vec::new()), version: AtomicU32::new(1) }
+        Self {
+            frames: Mutex::new(Vec::new()),
+            version: AtomicU32::new(1),
+        }
     }
 
     /// How many pages it has. One is always promised: it is made when it is asked for.

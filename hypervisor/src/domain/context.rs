@@ -93,6 +93,7 @@ fn load(cpu: &CpuInfo, next: &'static Vcpu, regs: &mut GuestRegs) {
         fpu::restore(next.fpu);
     }
     fpu::set_task_switched(next.cr0_ts.get());
+    crate::emulate::load_cr4(next);
     crate::hypercall::cpu_state::load_debug_registers(next);
     crate::time::switched_in(next);
 }

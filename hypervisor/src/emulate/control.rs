@@ -28,7 +28,11 @@ const CR4_LOADED: u64 = CR4_TSD | CR4_DE;
 /// Bits of CR4 a guest may choose.
 fn cr4_choice() -> u64 {
     let host = control::read_cr4();
-    let xsave = if cpuid::policy().xcr0() != 0 { CR4_OSXSAVE } else { 0 };
+    let xsave = if cpuid::policy().xcr0() != 0 {
+        CR4_OSXSAVE
+    } else {
+        0
+    };
     CR4_TSD | CR4_DE | host & CR4_FSGSBASE | xsave
 }
 
@@ -115,10 +119,12 @@ pub fn read_dr(vcpu: &Vcpu, number: u8) -> Result<u64, Outcome> {
 
 /// Writes debug register `number`.
 pub fn write_dr(vcpu: &'static Vcpu, number: u8, value: u64) -> Result<(), Outcome> {
-    cpu_state::store_debug_register(vcpu, u64::from(number), value).map_err(|errno| match errno {
-        ENODEV => Outcome::UNDEFINED,
-        _ => Outcome::PROTECTION,
-    })?;
+    cpu_state::store_debug_register(vcpu, u64::from(number), value).map_err(
+        |errno| match errno {
+            ENODEV => Outcome::UNDEFINED,
+            _ => Outcome::PROTECTION,
+        },
+    )?;
     cpu_state::load_debug_registers(vcpu);
     Ok(())
 }

@@ -13,10 +13,10 @@ pub mod pte_write;
 mod string_io;
 
 use xenocryst_abi::Vaddr;
+use xenocryst_emulate::Registers;
 use xenocryst_emulate::flags::{RF, TF};
 use xenocryst_emulate::modrm::Mode;
 use xenocryst_emulate::privileged::{self, FORCED_CPUID, Instruction, Operation, Port};
-use xenocryst_emulate::Registers;
 
 use crate::arch::{control as cpu, guest_access, msr as host_msr};
 use crate::cpuid;
@@ -51,9 +51,15 @@ pub enum Outcome {
 
 impl Outcome {
     /// A general protection fault with error code 0.
-    const PROTECTION: Self = Self::Inject { vector: 13, error: Some(0) };
+    const PROTECTION: Self = Self::Inject {
+        vector: 13,
+        error: Some(0),
+    };
     /// An undefined opcode.
-    const UNDEFINED: Self = Self::Inject { vector: 6, error: None };
+    const UNDEFINED: Self = Self::Inject {
+        vector: 6,
+        error: None,
+    };
 }
 
 /// `FLAT_RING3_CS32`.
@@ -139,7 +145,9 @@ fn fetch(rip: u64, bytes: &mut [u8; 16]) -> usize {
     if in_page >= 16 {
         let (low, high) = bytes.split_at_mut(8);
         let read = |at: u64| guest_access::read_u64(Vaddr::new(at));
-        let (Ok(first), Ok(second)) = (read(rip), read(rip.wrapping_add(8))) else { return 0 };
+        let (Ok(first), Ok(second)) = (read(rip), read(rip.wrapping_add(8))) else {
+            return 0;
+        };
         low.copy_from_slice(&first.to_le_bytes());
         high.copy_from_slice(&second.to_le_bytes());
         return 16;
@@ -181,7 +189,11 @@ fn segment_mode(selector: u16) -> Option<Mode> {
         core::arch::asm!("lar {rights:e}, {selector:e}", rights = inout(reg) 0_u32 => rights,
             selector = in(reg) u32::from(selector), options(nostack, readonly));
     }
-    match (rights & PRESENT_CODE == PRESENT_CODE, rights & LONG != 0, rights & DEFAULT_32 != 0) {
+    match (
+        rights & PRESENT_CODE == PRESENT_CODE,
+        rights & LONG != 0,
+        rights & DEFAULT_32 != 0,
+    ) {
         (true, true, false) => Some(Mode::Long),
         (true, false, true) => Some(Mode::Compatibility),
         _ => None,
@@ -206,7 +218,10 @@ fn retired(regs: &mut GuestRegs, vcpu: &Vcpu) -> Outcome {
     let mut debug = vcpu.debug.get();
     debug[6] |= SINGLE_STEP;
     vcpu.debug.set(debug);
-    Outcome::Inject { vector: 1, error: None }
+    Outcome::Inject {
+        vector: 1,
+        error: None,
+    }
 }
 
 /// Whether the guest's I/O privilege level lets what runs now use CLI, STI and, without a look at the bitmap, all ports.
@@ -223,12 +238,18 @@ fn has_io_privilege(vcpu: &Vcpu) -> bool {
 /// A general protection fault with error code 0: perhaps an instruction to be executed for the guest.
 #[inline]
 pub fn general_protection(regs: &mut GuestRegs, vcpu: &'static Vcpu) -> Outcome {
-    let Some(mode) = mode(regs) else { return Outcome::NotOurs };
+    let Some(mode) = mode(regs) else {
+        return Outcome::NotOurs;
+    };
     let mut bytes = [0; 16];
     let length = fetch(regs.rip, &mut bytes);
     // By far the most frequent, and they change nothing: events are masked in the shared page.
     if length != 0 && bytes[0] & 0xfe == 0xfa {
-        return if has_io_privilege(vcpu) { done(regs, vcpu, 1) } else { Outcome::NotOurs };
+        return if has_io_privilege(vcpu) {
+            done(regs, vcpu, 1)
+        } else {
+            Outcome::NotOurs
+        };
     }
     if length == 0 {
         // The code went away: when it is executed again hardware says so better than we could.
@@ -244,7 +265,10 @@ pub fn general_protection(regs: &mut GuestRegs, vcpu: &'static Vcpu) -> Outcome 
 pub fn invalid_opcode(regs: &mut GuestRegs, vcpu: &'static Vcpu) -> Outcome {
     let mut bytes = [0; 16];
     let length = fetch(regs.rip, &mut bytes);
-    if !bytes.get(..length).is_some_and(|code| code.starts_with(&FORCED_CPUID)) {
+    if !bytes
+        .get(..length)
+        .is_some_and(|code| code.starts_with(&FORCED_CPUID))
+    {
         return Outcome::NotOurs;
     }
     answer_cpuid(regs, vcpu, true);
@@ -290,7 +314,11 @@ fn execute(regs: &mut GuestRegs, vcpu: &'static Vcpu, instruction: &Instruction)
             done(regs, vcpu, length)
         }
         Operation::Cli | Operation::Sti => {
-            if has_io_privilege(vcpu) { done(regs, vcpu, length) } else { Outcome::NotOurs }
+            if has_io_privilege(vcpu) {
+                done(regs, vcpu, length)
+            } else {
+                Outcome::NotOurs
+            }
         }
         Operation::Ins(string) => string_io::input(regs, vcpu, &string, length),
         Operation::Outs(string) => string_io::output(regs, vcpu, &string, length),
@@ -304,7 +332,12 @@ fn execute(regs: &mut GuestRegs, vcpu: &'static Vcpu, instruction: &Instruction)
     }
 }
 
-fn execute_privileged(regs: &mut GuestRegs, vcpu: &'static Vcpu, operation: Operation, length: u8) -> Outcome {
+fn execute_privileged(
+    regs: &mut GuestRegs,
+    vcpu: &'static Vcpu,
+    operation: Operation,
+    length: u8,
+) -> Outcome {
     match operation {
         Operation::ReadMsr => match msr::read(vcpu, regs.rcx as u32) {
             Some(value) => set_pair(regs, value),
@@ -366,4 +399,3 @@ fn set_pair(regs: &mut GuestRegs, value: u64) {
     regs.rax = value & 0xffff_ffff;
     regs.rdx = value >> 32;
 }
-

@@ -11,7 +11,11 @@ use crate::cpuid;
 use crate::domain::Vcpu;
 
 fn access(vcpu: &Vcpu) -> Access<'static> {
-    Access { policy: cpuid::policy(), hardware_domain: vcpu.domain.privileged, vcpu: vcpu.id }
+    Access {
+        policy: cpuid::policy(),
+        hardware_domain: vcpu.domain.privileged,
+        vcpu: vcpu.id,
+    }
 }
 
 /// The value of register `number`; `None` for a fault.
@@ -21,7 +25,13 @@ pub fn read(vcpu: &Vcpu, number: u32) -> Option<u64> {
         Read::Hardware { keep, set } => Some(rdmsr_safe(number)? & keep | set),
         Read::Refused => None,
         Read::Unknown => {
-            log!(Source::Guest, Level::Debug, "{}v{}: RDMSR {number:#x} refused", vcpu.domain.id, vcpu.id);
+            log!(
+                Source::Guest,
+                Level::Debug,
+                "{}v{}: RDMSR {number:#x} refused",
+                vcpu.domain.id,
+                vcpu.id
+            );
             None
         }
     }

@@ -36,7 +36,9 @@ pub struct Latches {
 impl Latches {
     /// As after reset.
     pub const fn new() -> Self {
-        Self { clock_index: AtomicU8::new(0) }
+        Self {
+            clock_index: AtomicU8::new(0),
+        }
     }
 }
 
@@ -105,7 +107,8 @@ fn domain_allows(domain: &Domain, port: u16, bytes: u32) -> bool {
 /// Whether an access goes to hardware whole. The configuration address is only visible to accesses of 4 bytes.
 #[inline]
 fn is_direct(domain: &Domain, port: u16, width: Width) -> bool {
-    domain_allows(domain, port, width.bytes() as u32) && !(port == CONFIG_ADDRESS && width == Width::Double)
+    domain_allows(domain, port, width.bytes() as u32)
+        && !(port == CONFIG_ADDRESS && width == Width::Double)
 }
 
 #[inline]
@@ -147,7 +150,8 @@ pub fn read(domain: &Domain, port: u16, width: Width) -> u32 {
     if is_direct(domain, port, width) {
         return read_hardware(port, width);
     }
-    if port & 0xfffc == CONFIG_DATA && domain.privileged && u64::from(port & 3) + width.bytes() <= 4 {
+    if port & 0xfffc == CONFIG_DATA && domain.privileged && u64::from(port & 3) + width.bytes() <= 4
+    {
         return read_config(domain, port, width);
     }
     read_in_pieces(domain, port, width)
@@ -177,7 +181,14 @@ fn read_piece(domain: &Domain, port: u16, left: u32) -> (Width, u32) {
         CONFIG_ADDRESS if left == 4 => (Width::Double, domain.pci_cf8.load(Ordering::Relaxed)),
         port if port & 0xfffc == CONFIG_DATA => {
             let width = piece(port, left);
-            (width, if domain.privileged { read_config(domain, port, width) } else { u32::MAX })
+            (
+                width,
+                if domain.privileged {
+                    read_config(domain, port, width)
+                } else {
+                    u32::MAX
+                },
+            )
         }
         port if domain_allows(domain, port, 1) => {
             let width = if left > 1 && domain_allows(domain, port, 2) && port & 1 == 0 {
@@ -207,7 +218,9 @@ fn write_in_pieces(domain: &Domain, first: u16, width: Width, value: u32) {
     let total = width.bytes() as u32;
     let mut at = 0;
     while at < total {
-        let Ok(port) = u16::try_from(u32::from(first) + at) else { return };
+        let Ok(port) = u16::try_from(u32::from(first) + at) else {
+            return;
+        };
         at += write_piece(domain, port, total - at, value >> (at * 8)).bytes() as u32;
     }
 }
@@ -215,7 +228,10 @@ fn write_in_pieces(domain: &Domain, first: u16, width: Width, value: u32) {
 fn write_piece(domain: &Domain, port: u16, left: u32, value: u32) -> Width {
     match port {
         PIT_CHANNEL_2 | PIT_MODE | SPEAKER_GATE => write_timer(domain, port, value as u8),
-        CLOCK_INDEX => domain.latches.clock_index.store(value as u8, Ordering::Relaxed),
+        CLOCK_INDEX => domain
+            .latches
+            .clock_index
+            .store(value as u8, Ordering::Relaxed),
         CLOCK_DATA => write_clock(domain, value as u8),
         port if port & 0xfffc == CONFIG_DATA => {
             let width = piece(port, left);
@@ -249,8 +265,12 @@ fn write_config(domain: &Domain, port: u16, width: Width, value: u32) {
     if !address.enabled() {
         return pci::write_raw(address, port, width, value);
     }
-    if let Some(value) = crate::irq::msi::filter_config_write(address.function(), address.register(port), width, value)
-    {
+    if let Some(value) = crate::irq::msi::filter_config_write(
+        address.function(),
+        address.register(port),
+        width,
+        value,
+    ) {
         pci::write_raw(address, port, width, value);
     }
 }
@@ -283,7 +303,11 @@ fn write_timer(domain: &Domain, port: u16, value: u8) {
         },
         SPEAKER_GATE => {
             let kept = read_hardware(SPEAKER_GATE, Width::Byte) as u8 & !GATE_AND_SPEAKER;
-            write_hardware(SPEAKER_GATE, Width::Byte, u32::from(kept | value & GATE_AND_SPEAKER));
+            write_hardware(
+                SPEAKER_GATE,
+                Width::Byte,
+                u32::from(kept | value & GATE_AND_SPEAKER),
+            );
         }
         _ => write_hardware(port, Width::Byte, u32::from(value)),
     }

@@ -56,9 +56,19 @@ pub fn decode(regs: &GuestRegs) -> Option<Decoded> {
     let value = effect.new?;
     let store = match instruction.operation {
         Operation::Write(_) => PteStore::Plain { width, value },
-        _ => PteStore::CompareExchange { width, expected: old, value },
+        _ => PteStore::CompareExchange {
+            width,
+            expected: old,
+            value,
+        },
     };
-    Some(Decoded { address, store, instruction, old, effect })
+    Some(Decoded {
+        address,
+        store,
+        instruction,
+        old,
+        effect,
+    })
 }
 
 impl Decoded {

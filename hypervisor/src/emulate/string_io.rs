@@ -6,11 +6,11 @@
 use core::sync::atomic::Ordering;
 
 use xenocryst_abi::Vaddr;
+use xenocryst_emulate::Registers;
 use xenocryst_emulate::flags::DF;
 use xenocryst_emulate::modrm::Segment;
 use xenocryst_emulate::privileged::StringIo;
 use xenocryst_emulate::registers::{RCX, RDI, RSI};
-use xenocryst_emulate::Registers;
 
 use super::{Outcome, done, ports, retired};
 use crate::arch::guest_access;
@@ -26,7 +26,11 @@ const USER: u32 = 4;
 
 /// `value` as an address or count register of the instruction's address size.
 fn clip(string: &StringIo, value: u64) -> u64 {
-    if string.short_address { value & 0xffff_ffff } else { value }
+    if string.short_address {
+        value & 0xffff_ffff
+    } else {
+        value
+    }
 }
 
 /// Sets an address or count register.
@@ -41,8 +45,10 @@ pub fn input(regs: &mut GuestRegs, vcpu: &'static Vcpu, string: &StringIo, lengt
         // Read the port only if the value has a place to go to: a port's value is gone once read.
         let value = ports::read(vcpu.domain, regs.rdx as u16, string.width).to_le_bytes();
         let bytes = value.get(..string.width.bytes() as usize).unwrap_or(&[]);
-        guest_access::copy_to(Vaddr::new(at), bytes)
-            .map_err(|_| Outcome::PageFault { address: at, error: WRITE | USER })
+        guest_access::copy_to(Vaddr::new(at), bytes).map_err(|_| Outcome::PageFault {
+            address: at,
+            error: WRITE | USER,
+        })
     })
 }
 
@@ -56,10 +62,19 @@ pub fn output(regs: &mut GuestRegs, vcpu: &'static Vcpu, string: &StringIo, leng
     repeat(regs, vcpu, string, length, RSI, |regs, vcpu| {
         let at = clip(string, regs.rsi).wrapping_add(base);
         let mut value = [0; 4];
-        let bytes = value.get_mut(..string.width.bytes() as usize).unwrap_or(&mut []);
-        guest_access::copy_from(bytes, Vaddr::new(at))
-            .map_err(|_| Outcome::PageFault { address: at, error: USER })?;
-        ports::write(vcpu.domain, regs.rdx as u16, string.width, u32::from_le_bytes(value));
+        let bytes = value
+            .get_mut(..string.width.bytes() as usize)
+            .unwrap_or(&mut []);
+        guest_access::copy_from(bytes, Vaddr::new(at)).map_err(|_| Outcome::PageFault {
+            address: at,
+            error: USER,
+        })?;
+        ports::write(
+            vcpu.domain,
+            regs.rdx as u16,
+            string.width,
+            u32::from_le_bytes(value),
+        );
         Ok(())
     })
 }
@@ -76,9 +91,17 @@ fn repeat(
     if !ports::guest_allows(vcpu, regs.rdx as u16, string.width) {
         return Outcome::NotOurs;
     }
-    let count = if string.repeat { clip(string, regs.rcx) } else { 1 };
+    let count = if string.repeat {
+        clip(string, regs.rcx)
+    } else {
+        1
+    };
     let bytes = string.width.bytes();
-    let step = if regs.rflags & DF != 0 { bytes.wrapping_neg() } else { bytes };
+    let step = if regs.rflags & DF != 0 {
+        bytes.wrapping_neg()
+    } else {
+        bytes
+    };
     for index in 0..count {
         if index != 0 && index % CHUNK == 0 && must_pause(vcpu) {
             // The registers say what is left; the instruction is executed again.
@@ -103,5 +126,6 @@ fn repeat(
 fn must_pause(vcpu: &Vcpu) -> bool {
     let info = &vcpu.info;
     this_cpu().work.load(Ordering::Relaxed) != 0
-        || (info.upcall_pending().load(Ordering::Relaxed) != 0 && info.upcall_mask().load(Ordering::Relaxed) == 0)
+        || (info.upcall_pending().load(Ordering::Relaxed) != 0
+            && info.upcall_mask().load(Ordering::Relaxed) == 0)
 }

@@ -40,7 +40,7 @@ fn write(command: u64, mut count: u64, mut buffer: u64) -> Answer {
         count -= length as u64;
         buffer = buffer.wrapping_add(length as u64);
         if count > 0 && this_cpu().work.load(Ordering::Relaxed) != 0 {
-            return Err(Stop::Continue([command, count, buffer, 0, 0, 0]));
+            return Err(call.continue_with([command, count, buffer, 0, 0, 0]));
         }
     }
     Ok(0)
@@ -59,7 +59,10 @@ fn read(count: u64, buffer: u64) -> Answer {
         if taken == 0 {
             break;
         }
-        guest_access::copy_to(Vaddr::new(buffer.wrapping_add(done)), piece.get(..taken).unwrap_or(&[]))?;
+        guest_access::copy_to(
+            Vaddr::new(buffer.wrapping_add(done)),
+            piece.get(..taken).unwrap_or(&[]),
+        )?;
         done += taken as u64;
     }
     Ok(done)

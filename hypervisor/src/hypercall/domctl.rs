@@ -4,9 +4,11 @@
 
 use core::sync::atomic::Ordering;
 
-use xenocryst_abi::domctl::{Domctl, GetDomainInfo, INTERFACE_VERSION, INVALID_MAX_VCPU_ID, info_flag, op};
-use xenocryst_abi::hypercall::errno::{EACCES, ENOSYS, EPERM, ESRCH};
 use xenocryst_abi::Vaddr;
+use xenocryst_abi::domctl::{
+    Domctl, GetDomainInfo, INTERFACE_VERSION, INVALID_MAX_VCPU_ID, info_flag, op,
+};
+use xenocryst_abi::hypercall::errno::{EACCES, ENOSYS, EPERM, ESRCH};
 use zerocopy::FromZeros;
 
 use super::{Answer, Call};
@@ -62,7 +64,11 @@ pub fn describe(domain: &'static Domain) -> GetDomainInfo {
             running |= vcpu.loaded.load(Ordering::Relaxed);
         }
     }
-    info.flags |= if running { info_flag::RUNNING } else { info_flag::BLOCKED };
+    info.flags |= if running {
+        info_flag::RUNNING
+    } else {
+        info_flag::BLOCKED
+    };
     info.tot_pages = u64::from(engine().owned_frames(domain.id));
     info.max_pages = u64::from(domain.memory.max_pages());
     info.shared_info_frame = domain.shared_info_mfn().raw();

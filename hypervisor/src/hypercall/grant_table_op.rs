@@ -40,7 +40,14 @@ pub fn handle(call: &Call) -> Answer {
     for index in 0..u64::from(count) {
         if index != 0 && this_cpu().work.load(Ordering::Relaxed) != 0 {
             let rest = u64::from(count) - index;
-            return Err(Stop::Continue([command, list.wrapping_add(index * size), rest, 0, 0, 0]));
+            return Err(call.continue_with([
+                command,
+                list.wrapping_add(index * size),
+                rest,
+                0,
+                0,
+                0,
+            ]));
         }
         one(caller, Vaddr::new(list.wrapping_add(index * size)))?;
     }
@@ -62,9 +69,11 @@ fn setup_table(caller: &'static Domain, at: Vaddr) -> Result<(), Errno> {
         Ok(_) if request.nr_frames > MAX_FRAMES => return Err(EINVAL),
         Ok(domain) => {
             let list = request.frame_list;
-            let result = domain.grants.with_frames(domain, request.nr_frames, |index, frame| {
-                guest_access::write_u64(list.wrapping_add(index as u64 * 8), frame.raw())
-            });
+            let result = domain
+                .grants
+                .with_frames(domain, request.nr_frames, |index, frame| {
+                    guest_access::write_u64(list.wrapping_add(index as u64 * 8), frame.raw())
+                });
             match result {
                 Ok(()) => status::OKAY,
                 Err(EFAULT) => return Err(EFAULT),

@@ -12,7 +12,9 @@ pub fn handle(call: &Call) -> Answer {
         return Err(EPERM.into());
     }
     match command as u32 {
-        op::GET_VERSION if path != 0 || length != 0 || buffer != 0 || size != 0 => Err(EINVAL.into()),
+        op::GET_VERSION if path != 0 || length != 0 || buffer != 0 || size != 0 => {
+            Err(EINVAL.into())
+        }
         op::GET_VERSION => Ok(u64::from(VERSION)),
         op::READ | op::WRITE_CONTENTS => Err(ENOENT.into()),
         _ => Err(EOPNOTSUPP.into()),

@@ -3,7 +3,8 @@
 use xenocryst_abi::Vaddr;
 use xenocryst_abi::hypercall::errno::{EACCES, EINVAL, EPERM};
 use xenocryst_abi::mca::{
-    ACK, Fetch, INTERFACE_VERSION, LogicalCpu, McHeader, NODATA, NONURGENT, OK, PhysCpuInfo, URGENT, op,
+    ACK, Fetch, INTERFACE_VERSION, LogicalCpu, McHeader, NODATA, NONURGENT, OK, PhysCpuInfo,
+    URGENT, op,
 };
 use zerocopy::FromZeros;
 
@@ -58,7 +59,9 @@ fn physical_cpus(at: Vaddr) -> Answer {
         }
         count = count.min(request.ncpus);
         for number in 0..count {
-            let to = request.info.wrapping_add(u64::from(number) * size_of::<LogicalCpu>() as u64);
+            let to = request
+                .info
+                .wrapping_add(u64::from(number) * size_of::<LogicalCpu>() as u64);
             guest_access::write(to, &describe(number))?;
         }
     }

@@ -52,18 +52,26 @@ fn of_hardware_domain(call: &Call, command: u32, at: Vaddr) -> Answer {
         op::UNMAP_PIRQ => {
             let request: abi::UnmapPirq = guest_access::read(at)?;
             let domain = other(call.vcpu.domain, request.domid)?;
-            ok(u32::try_from(request.pirq).map_err(|_| EINVAL).and_then(|pirq| irq::unmap(domain, pirq)))
+            ok(u32::try_from(request.pirq)
+                .map_err(|_| EINVAL)
+                .and_then(|pirq| irq::unmap(domain, pirq)))
         }
         op::SETUP_GSI => {
             let request: abi::SetupGsi = guest_access::read(at)?;
             let gsi = u32::try_from(request.gsi).map_err(|_| EINVAL)?;
-            ok(irq::register_gsi(gsi, request.triggering != 0, request.polarity != 0))
+            ok(irq::register_gsi(
+                gsi,
+                request.triggering != 0,
+                request.polarity != 0,
+            ))
         }
         op::APIC_READ => apic_read(at),
         op::APIC_WRITE => {
             let request: abi::Apic = guest_access::read(at)?;
             // Lines are routed by mapping and binding; a kernel that still writes entries is heard and not followed.
-            controller(request.apic_physbase).map(|_| 0).map_err(Stop::from)
+            controller(request.apic_physbase)
+                .map(|_| 0)
+                .map_err(Stop::from)
         }
         op::ALLOC_IRQ_VECTOR => {
             let mut request: abi::Irq = guest_access::read(at)?;
@@ -112,7 +120,11 @@ fn of_devices(command: u32, at: Vaddr) -> Answer {
         }
         op::RESTORE_MSI_EXT => {
             let request: abi::PciDevice = guest_access::read(at)?;
-            ok(msi::restore(device(request.seg, request.bus, request.devfn)?))
+            ok(msi::restore(device(
+                request.seg,
+                request.bus,
+                request.devfn,
+            )?))
         }
         op::PCI_MMCFG_RESERVED => {
             let _request: abi::PciMmcfgReserved = guest_access::read(at)?;
@@ -162,13 +174,19 @@ fn set_iobitmap(call: &Call, at: Vaddr) -> Answer {
     if request.nr_ports > PORTS || !is_guest {
         return Err(EINVAL.into());
     }
-    call.vcpu.io_bitmap.set((request.bitmap.raw(), request.nr_ports));
+    call.vcpu
+        .io_bitmap
+        .set((request.bitmap.raw(), request.nr_ports));
     Ok(0)
 }
 
 fn eoi_page(domain: &'static Domain, at: Vaddr, auto_unmask: bool) -> Answer {
     let request: abi::PirqEoiGmfn = guest_access::read(at)?;
-    ok(irq::hold_eoi_page(domain, Mfn::new(request.gmfn.raw()), auto_unmask))
+    ok(irq::hold_eoi_page(
+        domain,
+        Mfn::new(request.gmfn.raw()),
+        auto_unmask,
+    ))
 }
 
 fn get_free_pirq(domain: &Domain, at: Vaddr) -> Answer {
@@ -183,9 +201,9 @@ fn map_pirq(caller: &'static Domain, at: Vaddr) -> Answer {
     let wanted = u32::try_from(request.pirq).ok();
     let segment = (request.bus >> 16) as u16;
     let mapped = match request.kind {
-        map_kind::GSI => {
-            u32::try_from(request.index).map_err(|_| EINVAL).and_then(|gsi| irq::map_gsi(domain, gsi, wanted))
-        }
+        map_kind::GSI => u32::try_from(request.index)
+            .map_err(|_| EINVAL)
+            .and_then(|gsi| irq::map_gsi(domain, gsi, wanted)),
         map_kind::MSI => message(domain, 0, &request, wanted),
         map_kind::MSI_SEG => message(domain, segment, &request, wanted),
         map_kind::MULTI_MSI if request.table_base != 0 => return Err(EINVAL.into()),
@@ -220,7 +238,11 @@ fn message(
 /// The device at an address, if there is one that we can reach.
 fn device(segment: u16, bus: u8, devfn: u8) -> Result<Function, Stop> {
     let function = Function(u16::from(bus) << 8 | u16::from(devfn));
-    if segment == 0 && is_present(&function) { Ok(function) } else { Err(ENODEV.into()) }
+    if segment == 0 && is_present(&function) {
+        Ok(function)
+    } else {
+        Err(ENODEV.into())
+    }
 }
 
 fn remove(segment: u16, bus: u8, devfn: u8) -> Answer {

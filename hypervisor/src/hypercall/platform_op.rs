@@ -6,8 +6,8 @@ use xenocryst_abi::Vaddr;
 use xenocryst_abi::hypercall::errno::{EACCES, EINVAL, ENOSYS, EOPNOTSUPP, EPERM, ESRCH, Errno};
 use xenocryst_abi::platform::power::{SetProcessorPminfo, pm};
 use xenocryst_abi::platform::{
-    CoreParking, CpuOl, EnterAcpiSleep, FirmwareInfo, HEADER_LEN, INTERFACE_VERSION, PcpuInfo, PcpuVersion,
-    PlatformOp, ResourceOp, Settime32, Settime64, firmware, op, pcpu_flag,
+    CoreParking, CpuOl, EnterAcpiSleep, FirmwareInfo, HEADER_LEN, INTERFACE_VERSION, PcpuInfo,
+    PcpuVersion, PlatformOp, ResourceOp, Settime32, Settime64, firmware, op, pcpu_flag,
 };
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
@@ -32,7 +32,9 @@ struct Request {
 impl Request {
     /// Its own part, as the operation has it.
     fn part<T: FromBytes + KnownLayout + Immutable>(&self) -> Result<T, Errno> {
-        T::read_from_prefix(self.copy.data.as_bytes()).map(|(part, _)| part).map_err(|_| EINVAL)
+        T::read_from_prefix(self.copy.data.as_bytes())
+            .map(|(part, _)| part)
+            .map_err(|_| EINVAL)
     }
 
     /// Gives the guest its part back, changed.
@@ -45,7 +47,10 @@ impl Request {
 /// `platform_op(op)`.
 pub fn handle(call: &Call) -> Answer {
     let at = Vaddr::new(call.args[0]);
-    let request = Request { at, copy: guest_access::read(at)? };
+    let request = Request {
+        at,
+        copy: guest_access::read(at)?,
+    };
     if request.copy.interface_version != INTERFACE_VERSION {
         return Err(EACCES.into());
     }
@@ -74,12 +79,18 @@ pub fn handle(call: &Call) -> Answer {
         op::SET_PROCESSOR_PMINFO => processor_power(request.part()?),
         op::RESOURCE_OP => {
             let part: ResourceOp = request.part()?;
-            if part.nr_entries == 0 { Ok(0) } else { Err(ENOSYS.into()) }
+            if part.nr_entries == 0 {
+                Ok(0)
+            } else {
+                Err(ENOSYS.into())
+            }
         }
         // No loader for microcode; no register ranges to hand out.
-        op::MICROCODE_UPDATE | op::READ_MEMTYPE | op::ADD_MEMTYPE | op::DEL_MEMTYPE | op::PLATFORM_QUIRK => {
-            Err(EINVAL.into())
-        }
+        op::MICROCODE_UPDATE
+        | op::READ_MEMTYPE
+        | op::ADD_MEMTYPE
+        | op::DEL_MEMTYPE
+        | op::PLATFORM_QUIRK => Err(EINVAL.into()),
         _ => Err(ENOSYS.into()),
     }
 }
@@ -95,7 +106,9 @@ fn set_time(seconds: u64, nanoseconds: u32, at: u64) -> Answer {
 fn firmware_info(request: &Request) -> Answer {
     let mut part: FirmwareInfo = request.part()?;
     match part.kind {
-        firmware::DISK_INFO | firmware::DISK_MBR_SIGNATURE | firmware::VBEDDC_INFO => Err(ESRCH.into()),
+        firmware::DISK_INFO | firmware::DISK_MBR_SIGNATURE | firmware::VBEDDC_INFO => {
+            Err(ESRCH.into())
+        }
         firmware::KBD_SHIFT_FLAGS if part.index == 0 => {
             part.data[0] &= !0xff;
             request.answer(&part)
@@ -138,14 +151,19 @@ fn cpu_version(request: &Request) -> Answer {
     if apic::id_of(part.xen_cpuid).is_some() {
         let features = cpu::features();
         part.vendor_id = features.vendor;
-        (part.family, part.model, part.stepping) = (features.family, features.model, features.stepping);
+        (part.family, part.model, part.stepping) =
+            (features.family, features.model, features.stepping);
     }
     request.answer(&part)
 }
 
 fn cpu_online(part: CpuOl) -> Answer {
     // Every CPU there is was started at boot.
-    if apic::id_of(part.cpuid).is_some() { Ok(0) } else { Err(EINVAL.into()) }
+    if apic::id_of(part.cpuid).is_some() {
+        Ok(0)
+    } else {
+        Err(EINVAL.into())
+    }
 }
 
 fn cpu_offline(part: CpuOl) -> Answer {

@@ -4,7 +4,8 @@
 
 use xenocryst_abi::hypercall::errno::{EACCES, EINVAL, ENOSYS, EPERM, Errno};
 use xenocryst_abi::sysctl::{
-    AvailHeap, GetDomainInfoList, INTERFACE_VERSION, PhysInfo, ReadConsole, SchedId, Sysctl, op, physcap,
+    AvailHeap, GetDomainInfoList, INTERFACE_VERSION, PhysInfo, ReadConsole, SchedId, Sysctl, op,
+    physcap,
 };
 use xenocryst_abi::{PAGE_SIZE, Vaddr};
 use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout};
@@ -29,7 +30,9 @@ struct Request {
 
 impl Request {
     fn part<T: FromBytes + KnownLayout + Immutable>(&self) -> Result<T, Errno> {
-        T::read_from_prefix(self.copy.data.as_bytes()).map(|(part, _)| part).map_err(|_| EINVAL)
+        T::read_from_prefix(self.copy.data.as_bytes())
+            .map(|(part, _)| part)
+            .map_err(|_| EINVAL)
     }
 
     fn answer<T: IntoBytes + Immutable>(&self, part: &T) -> Answer {
@@ -44,14 +47,19 @@ pub fn handle(call: &Call) -> Answer {
         return Err(EPERM.into());
     }
     let at = Vaddr::new(call.args[0]);
-    let request = Request { at, copy: guest_access::read(at)? };
+    let request = Request {
+        at,
+        copy: guest_access::read(at)?,
+    };
     if request.copy.interface_version != INTERFACE_VERSION {
         return Err(EACCES.into());
     }
     match request.copy.cmd {
         op::READCONSOLE => read_console(&request),
         op::PHYSINFO => request.answer(&physical_info()),
-        op::SCHED_ID => request.answer(&SchedId { sched_id: SCHEDULER_CREDIT }),
+        op::SCHED_ID => request.answer(&SchedId {
+            sched_id: SCHEDULER_CREDIT,
+        }),
         op::GETDOMAININFOLIST => domain_list(&request),
         op::AVAILHEAP => {
             let mut part: AvailHeap = request.part()?;
@@ -113,7 +121,9 @@ fn domain_list(request: &Request) -> Answer {
         && let Some(found) = domain::first_from(next)
     {
         let info = domctl::describe(found);
-        let to = part.buffer.wrapping_add(u64::from(count) * size_of_val(&info) as u64);
+        let to = part
+            .buffer
+            .wrapping_add(u64::from(count) * size_of_val(&info) as u64);
         guest_access::write(to, &info)?;
         count += 1;
         next = u32::from(found.id.0) + 1;

@@ -58,7 +58,12 @@ fn other(domain: &'static Domain, command: u32, at: Vaddr) -> Answer {
         op::CAPABILITIES => guest_access::write(at, &text::<CAPABILITIES_LEN>(CAPABILITIES))?,
         op::CHANGESET => guest_access::write(at, &text::<CHANGESET_LEN>(""))?,
         op::PLATFORM_PARAMETERS => {
-            guest_access::write(at, &PlatformParameters { virt_start: HYPERVISOR_VIRT_START })?;
+            guest_access::write(
+                at,
+                &PlatformParameters {
+                    virt_start: HYPERVISOR_VIRT_START,
+                },
+            )?;
         }
         op::GET_FEATURES => {
             let mut info: FeatureInfo = guest_access::read(at)?;

@@ -36,18 +36,24 @@ static SLOTS: [Slot; 256] = [const {
 pub(super) fn connect(vector: u8, domain: &'static Domain, pirq: u32, held_line: Option<u32>) {
     let slot = &SLOTS[usize::from(vector)];
     slot.pirq.store(pirq, Ordering::Relaxed);
-    slot.held_line.store(held_line.map_or(0, |line| line + 1), Ordering::Relaxed);
-    slot.domain.store(core::ptr::from_ref(domain).cast_mut(), Ordering::Release);
+    slot.held_line
+        .store(held_line.map_or(0, |line| line + 1), Ordering::Relaxed);
+    slot.domain
+        .store(core::ptr::from_ref(domain).cast_mut(), Ordering::Release);
 }
 
 /// Makes `vector` raise `bits` of [`work`] on the CPU it arrives at.
 pub(super) fn connect_own(vector: u8, bits: u32) {
-    SLOTS[usize::from(vector)].own_work.store(bits, Ordering::Release);
+    SLOTS[usize::from(vector)]
+        .own_work
+        .store(bits, Ordering::Release);
 }
 
 /// Ends what [`connect`] began.
 pub(super) fn disconnect(vector: u8) {
-    SLOTS[usize::from(vector)].domain.store(core::ptr::null_mut(), Ordering::Release);
+    SLOTS[usize::from(vector)]
+        .domain
+        .store(core::ptr::null_mut(), Ordering::Release);
 }
 
 /// Answers the interrupt `vector`.
@@ -88,6 +94,8 @@ fn device(vector: u8) {
         this_cpu().raise(own_work);
     }
     // SAFETY: only `connect` stores here, from a reference that is good for ever.
-    let Some(domain) = (unsafe { domain.as_ref() }) else { return };
+    let Some(domain) = (unsafe { domain.as_ref() }) else {
+        return;
+    };
     crate::events::send_pirq(domain, slot.pirq.load(Ordering::Relaxed));
 }

@@ -44,7 +44,10 @@ const UNUSED: Line = Line {
     own: false,
 };
 
-static LINES: Mutex<Lines> = Mutex::new(Lines { lines: [UNUSED; MAX_LINES], vectors: Vectors::new() });
+static LINES: Mutex<Lines> = Mutex::new(Lines {
+    lines: [UNUSED; MAX_LINES],
+    vectors: Vectors::new(),
+});
 
 /// The number of lines there are.
 pub(super) fn count() -> u32 {
@@ -64,7 +67,9 @@ pub(super) fn release_vector(vector: u8) {
 /// The destination for `cpu`, as interrupt messages and routing entries name it. CPUs with numbers above 8 bits get none:
 /// the boot CPU has a small one.
 pub(super) fn destination(cpu: u32) -> u8 {
-    apic::id_of(cpu).and_then(|id| u8::try_from(id).ok()).unwrap_or_else(|| apic::id_of(0).unwrap_or(0) as u8)
+    apic::id_of(cpu)
+        .and_then(|id| u8::try_from(id).ok())
+        .unwrap_or_else(|| apic::id_of(0).unwrap_or(0) as u8)
 }
 
 impl Lines {
@@ -87,15 +92,21 @@ impl Lines {
             Some(vector) => vector,
             None => self.vectors.take().ok_or(ENOSPC)?,
         };
-        let line = Line { vector: Some(vector), ..line };
+        let line = Line {
+            vector: Some(vector),
+            ..line
+        };
         *self.line(gsi)? = line;
-        ioapic::route(gsi, ioapic::Route {
-            vector,
-            destination: destination(line.cpu),
-            level: line.level,
-            active_low: line.active_low,
-            masked: !line.bound,
-        });
+        ioapic::route(
+            gsi,
+            ioapic::Route {
+                vector,
+                destination: destination(line.cpu),
+                level: line.level,
+                active_low: line.active_low,
+                masked: !line.bound,
+            },
+        );
         Ok((vector, line))
     }
 }
@@ -124,16 +135,16 @@ pub fn claim_for_hypervisor(gsi: u32, bits: u32) -> Result<(), Errno> {
     if line.bound {
         return Err(EBUSY);
     }
-    *line = Line { registered: true, bound: true, own: true, ..UNUSED };
+    *line = Line {
+        registered: true,
+        bound: true,
+        own: true,
+        ..UNUSED
+    };
     let vector = lines.vectors.take().ok_or(ENOSPC)?;
     lines.line(gsi)?.vector = Some(vector);
     dispatch::connect_own(vector, bits);
     lines.route(gsi).map(|_| ())
-}
-
-/// Whether `gsi` is a line that a domain may have.
-pub(super) fn is_available(gsi: u32) -> bool {
-    gsi < count() && LINES.lock().line(gsi).is_ok_and(|line| !line.own)
 }
 
 /// Lets line `gsi` raise `pirq` of `domain` from now on. The answer is whether it is level-triggered.
@@ -171,7 +182,10 @@ pub(super) fn unbind(gsi: u32) {
 /// Lets line `gsi` fire again, after its domain dealt with it.
 pub(super) fn end(gsi: u32) {
     let mut lines = LINES.lock();
-    if lines.line(gsi).is_ok_and(|line| line.bound && line.level && !line.own) {
+    if lines
+        .line(gsi)
+        .is_ok_and(|line| line.bound && line.level && !line.own)
+    {
         ioapic::set_masked(gsi, false);
     }
 }

@@ -30,7 +30,11 @@ enum Place {
     /// The device's one MSI capability.
     Capability(Msi),
     /// Entry `number` of an MSI-X table; `at` is where it is mapped.
-    Table { capability: MsiX, number: u16, at: u64 },
+    Table {
+        capability: MsiX,
+        number: u16,
+        at: u64,
+    },
 }
 
 /// One message.
@@ -49,7 +53,10 @@ struct State {
     tables: Vec<(u64, u64, u64)>,
 }
 
-static STATE: Mutex<State> = Mutex::new(State { entries: Vec::new(), tables: Vec::new() });
+static STATE: Mutex<State> = Mutex::new(State {
+    entries: Vec::new(),
+    tables: Vec::new(),
+});
 
 /// Names a message.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -128,7 +135,11 @@ impl State {
     fn map_table(&mut self, function: Function, capability: &MsiX) -> Result<u64, Errno> {
         let maddr = capability.table(&function).ok_or(ENXIO)?;
         let bytes = u64::from(capability.entries) * TABLE_ENTRY;
-        if let Some(&(_, _, at)) = self.tables.iter().find(|(start, size, _)| *start == maddr && *size >= bytes) {
+        if let Some(&(_, _, at)) = self
+            .tables
+            .iter()
+            .find(|(start, size, _)| *start == maddr && *size >= bytes)
+        {
             return Ok(at);
         }
         // A table over RAM would be the guest's lie about a device: nothing of ours may be written so.
@@ -173,28 +184,53 @@ pub fn map(function: Function, wanted: Wanted) -> Result<MessageId, Errno> {
                 return Err(ENXIO);
             }
             let at = state.map_table(function, &capability)? + u64::from(number) * TABLE_ENTRY;
-            (Place::Table { capability, number, at }, Some(number))
+            (
+                Place::Table {
+                    capability,
+                    number,
+                    at,
+                },
+                Some(number),
+            )
         }
     };
     if state.is_mapped(function, number) {
         return Err(EEXIST);
     }
     let vector = lines::take_vector().ok_or(ENOSPC)?;
-    let mut entry = Entry { function, place, vector, cpu: 0, masked: true };
+    let mut entry = Entry {
+        function,
+        place,
+        vector,
+        cpu: 0,
+        masked: true,
+    };
     entry.reprogram();
-    state.insert(entry).inspect_err(|_| lines::release_vector(vector))
+    state
+        .insert(entry)
+        .inspect_err(|_| lines::release_vector(vector))
 }
 
 /// Ends what [`map`] began: the device raises the message no more.
 pub fn unmap(id: MessageId) {
     let mut state = STATE.lock();
-    let Some(entry) = state.entries.get_mut(usize::from(id.0)).and_then(Option::take) else { return };
+    let Some(entry) = state
+        .entries
+        .get_mut(usize::from(id.0))
+        .and_then(Option::take)
+    else {
+        return;
+    };
     let mut last = entry;
     last.set_mask(true);
     match entry.place {
         Place::Capability(msi) => msi.enable(&entry.function, false, 0),
         Place::Table { capability, .. } => {
-            let others = state.entries.iter().flatten().any(|other| other.function == entry.function);
+            let others = state
+                .entries
+                .iter()
+                .flatten()
+                .any(|other| other.function == entry.function);
             if !others {
                 let control = capability.control(&entry.function) & !(MSIX_ENABLE | MSIX_MASK_ALL);
                 capability.set_control(&entry.function, control);
@@ -246,7 +282,12 @@ pub fn restore(function: Function) -> Result<(), Errno> {
         return Err(ENODEV);
     }
     let mut state = STATE.lock();
-    for entry in state.entries.iter_mut().flatten().filter(|entry| entry.function == function) {
+    for entry in state
+        .entries
+        .iter_mut()
+        .flatten()
+        .filter(|entry| entry.function == function)
+    {
         entry.reprogram();
         match entry.place {
             Place::Capability(msi) => msi.enable(&function, true, 0),
@@ -285,10 +326,20 @@ pub fn filter_config_write(function: u16, register: u8, width: Width, value: u32
     filter_capability_write(Function(function), register, width, value)
 }
 
-fn filter_capability_write(function: Function, register: u8, width: Width, value: u32) -> Option<u32> {
+fn filter_capability_write(
+    function: Function,
+    register: u8,
+    width: Width,
+    value: u32,
+) -> Option<u32> {
     let state = STATE.lock();
     let end = u16::from(register) + width.bytes() as u16;
-    for entry in state.entries.iter().flatten().filter(|entry| entry.function == function) {
+    for entry in state
+        .entries
+        .iter()
+        .flatten()
+        .filter(|entry| entry.function == function)
+    {
         // The first four bytes are the header and the control word, which the hardware domain manages itself.
         let (first, bytes) = match entry.place {
             Place::Capability(msi) => (u16::from(msi.at), if msi.maskable { 24 } else { 14 }),

@@ -56,6 +56,11 @@ impl Config for Function {
     }
 
     fn write(&self, register: u8, value: u32) {
-        write_raw(ConfigAddress::new(self.0, register), DATA, Width::Double, value);
+        write_raw(
+            ConfigAddress::new(self.0, register),
+            DATA,
+            Width::Double,
+            value,
+        );
     }
 }

@@ -8,9 +8,9 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use xenocryst_abi::Mfn;
 use xenocryst_abi::hypercall::errno::{EBUSY, EEXIST, EINVAL, ENOSPC, EPERM, Errno};
 
+use super::lines;
 use super::msi::{self, MessageId, Wanted};
 use super::pci::Function;
-use super::lines;
 use crate::domain::Domain;
 use crate::events::{self, GuestPage};
 use crate::sync::Mutex;
@@ -54,7 +54,11 @@ impl Default for DomainPirqs {
 impl DomainPirqs {
     /// None.
     pub const fn new() -> Self {
-        const FREE: Pirq = Pirq { source: Source::Nothing, bound: false, level: false };
+        const FREE: Pirq = Pirq {
+            source: Source::Nothing,
+            bound: false,
+            level: false,
+        };
         Self {
             table: Mutex::new([FREE; MAX_PIRQS]),
             eoi_page: Mutex::new(None),
@@ -138,7 +142,9 @@ pub fn bind(domain: &'static Domain, pirq: u32, _shared: bool) -> Result<(), Err
 pub fn unbind(domain: &Domain, pirq: u32) {
     let source = {
         let mut table = domain.pirqs.table.lock();
-        let Ok(entry) = slot(&mut table, pirq) else { return };
+        let Ok(entry) = slot(&mut table, pirq) else {
+            return;
+        };
         if !entry.bound {
             return;
         }
@@ -228,9 +234,16 @@ pub fn free_pirq(domain: &Domain, for_line: bool) -> Result<u32, Errno> {
 fn find_free(table: &[Pirq; MAX_PIRQS], for_line: bool) -> Result<u32, Errno> {
     const FIRST_LINE: usize = 16;
     let lines = lines::count() as usize;
-    let is_free = |index: &usize| table.get(*index).is_some_and(|entry| entry.source == Source::Nothing);
+    let is_free = |index: &usize| {
+        table
+            .get(*index)
+            .is_some_and(|entry| entry.source == Source::Nothing)
+    };
     let below = (FIRST_LINE..lines).find(|index| for_line && is_free(index));
-    below.or_else(|| (lines..MAX_PIRQS).rev().find(is_free)).map(|index| index as u32).ok_or(ENOSPC)
+    below
+        .or_else(|| (lines..MAX_PIRQS).rev().find(is_free))
+        .map(|index| index as u32)
+        .ok_or(ENOSPC)
 }
 
 /// `MAP_PIRQ_TYPE_GSI`: makes `wanted` (or any number if `None`) stand for line `gsi`.
@@ -242,7 +255,10 @@ pub fn map_gsi(domain: &Domain, gsi: u32, wanted: Option<u32>) -> Result<u32, Er
         return Err(EINVAL);
     }
     let mut table = domain.pirqs.table.lock();
-    let now = table.iter().position(|entry| entry.source == Source::Line(gsi)).map(|index| index as u32);
+    let now = table
+        .iter()
+        .position(|entry| entry.source == Source::Line(gsi))
+        .map(|index| index as u32);
     let pirq = match (wanted, now) {
         (None, Some(now)) => return Ok(now),
         (Some(wanted), Some(now)) if wanted != now => return Err(EEXIST),
@@ -265,7 +281,12 @@ pub fn map_gsi(domain: &Domain, gsi: u32, wanted: Option<u32>) -> Result<u32, Er
 ///
 /// # Errors
 /// Those of [`msi::map`]; `EINVAL` for no such number, `EBUSY` if it is in use.
-pub fn map_message(domain: &Domain, function: Function, message: Wanted, wanted: Option<u32>) -> Result<u32, Errno> {
+pub fn map_message(
+    domain: &Domain,
+    function: Function,
+    message: Wanted,
+    wanted: Option<u32>,
+) -> Result<u32, Errno> {
     let pirq = {
         let mut table = domain.pirqs.table.lock();
         let pirq = match wanted {
