@@ -99,7 +99,7 @@ impl Vm {
         let file = File::create(log).with_context(|| format!("cannot write {}", log.display()))?;
         // So that the machine does not outlive this program, however this ends.
         let mut child = Command::new("setpriv")
-            .args(["--pdeath-signal", "KILL", "--"])
+            .args(["--pdeathsig", "KILL", "--"])
             .arg(qemu.get_program())
             .args(qemu.get_args())
             .stdin(Stdio::piped())
