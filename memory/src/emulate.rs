@@ -9,8 +9,9 @@ use crate::engine::Engine;
 use crate::frame::{FrameType, Level};
 use crate::machine::MachineMemory;
 use crate::pte;
+use crate::ptype::Session;
 use crate::refusal::{Refusal, Rule};
-use xenocryst_abi::{Maddr, Mfn, Vaddr};
+use xenocryst_abi::{Maddr, Mfn, PAGE_SHIFT, Vaddr};
 
 #[cfg(test)]
 mod tests;
@@ -52,6 +53,14 @@ pub enum PteStoreOutcome {
     Refused(Refusal),
 }
 
+/// An L1 table that a faulting address maps read-only: see [`Engine::l1_table_at`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct PtePage {
+    table: Mfn,
+    /// The linear page number of the fault.
+    page: u64,
+}
+
 /// A part of a word: where a narrow store goes.
 #[derive(Clone, Copy)]
 struct Lane {
@@ -86,26 +95,41 @@ impl<M: MachineMemory> Engine<'_, M> {
     /// Whether a write fault of `domain`, running on `root`, at `vaddr` may be a store to one of its L1 tables:
     /// cheap test to be made before the instruction is decoded.
     pub fn maps_l1_table(&self, domain: &DomainMemory, root: Mfn, vaddr: Vaddr) -> bool {
-        let _session = self.session(domain);
-        self.mapped_l1_table(domain, root, vaddr).is_some()
+        self.l1_table_at(domain, root, vaddr).is_some()
     }
 
-    /// The L1 table of `domain` that `vaddr` maps read-only. The lock is held.
-    fn mapped_l1_table(&self, domain: &DomainMemory, root: Mfn, vaddr: Vaddr) -> Option<Mfn> {
+    /// The L1 table of `domain` that `faulting` (CR2 of a write fault, running on `root`) maps read-only, if it does:
+    /// for [`Engine::store_to_l1_table`], once the instruction is decoded.
+    #[inline]
+    pub fn l1_table_at(
+        &self,
+        domain: &DomainMemory,
+        root: Mfn,
+        faulting: Vaddr,
+    ) -> Option<PtePage> {
+        let _session = self.session(domain);
         let entry = self
             .machine
-            .read_u64(self.find_l1_entry(domain, root, vaddr)?);
-        if entry & (pte::PRESENT | pte::RW) != pte::PRESENT {
-            return None;
-        }
+            .read_u64(self.find_l1_entry(domain, root, faulting)?);
         let table = pte::target(entry);
-        let frame = self.frame(table)?;
-        let is_own_l1 = frame.owner_word().belongs_to(domain.tag())
-            && frame.type_word().is_live(FrameType::Table(Level::L1));
-        is_own_l1.then_some(table)
+        let found =
+            entry & (pte::PRESENT | pte::RW) == pte::PRESENT && self.is_own_l1(domain, table);
+        found.then_some(PtePage {
+            table,
+            page: faulting.raw() >> PAGE_SHIFT,
+        })
     }
 
-    /// Carries out a store at `vaddr` (the address of the store itself) to a page that `faulting` (CR2) lies in.
+    #[inline(always)]
+    fn is_own_l1(&self, domain: &DomainMemory, table: Mfn) -> bool {
+        self.frame(table).is_some_and(|frame| {
+            frame.type_word().is_live(FrameType::Table(Level::L1))
+                && frame.owner_word().belongs_to(domain.tag())
+        })
+    }
+
+    /// Carries out a store at `vaddr` (the address of the store itself) to a page that `faulting` (CR2) lies in:
+    /// [`Engine::l1_table_at`] and [`Engine::store_to_l1_table`] in one.
     pub fn emulate_pte_store(
         &self,
         domain: &DomainMemory,
@@ -114,30 +138,64 @@ impl<M: MachineMemory> Engine<'_, M> {
         vaddr: Vaddr,
         store: PteStore,
     ) -> PteStoreOutcome {
+        match self.l1_table_at(domain, root, faulting) {
+            Some(page) => self.store_to_l1_table(domain, page, vaddr, store),
+            None => PteStoreOutcome::NotATable,
+        }
+    }
+
+    /// Carries out a store at `vaddr` (the address of the store itself) to an L1 table found before.
+    ///
+    /// The table is looked at again; if it is none any more, or no longer the domain's, the outcome is `NotATable`.
+    /// That the mapping may have changed meanwhile does not matter: the store is then one that came before the change.
+    pub fn store_to_l1_table(
+        &self,
+        domain: &DomainMemory,
+        page: PtePage,
+        vaddr: Vaddr,
+        store: PteStore,
+    ) -> PteStoreOutcome {
         let (PteStore::Plain { width, .. } | PteStore::CompareExchange { width, .. }) = store;
         let lane = match Lane::new(vaddr, width) {
-            Some(lane) if (vaddr.raw() ^ faulting.raw()) >> 12 == 0 => lane,
+            Some(lane) if vaddr.raw() >> PAGE_SHIFT == page.page => lane,
             _ => {
                 return PteStoreOutcome::Refused(
                     Rule::EmulateMisaligned.refuse().value(vaddr.raw()),
                 );
             }
         };
-        let mut session = self.session(domain);
-        let Some(table) = self.mapped_l1_table(domain, root, vaddr) else {
+        let session = self.session(domain);
+        if !self.is_own_l1(domain, page.table) {
             return PteStoreOutcome::NotATable;
-        };
-        let at = Maddr::new(table.maddr().raw() | (vaddr.raw() & 0xff8));
-        let mut result = self.store_entry(domain, at, lane, store);
-        if result.is_err() && self.unwind_doomed_wholly(&mut session) {
+        }
+        let at = Maddr::new(page.table.maddr().raw() | (vaddr.raw() & 0xff8));
+        match self.store_entry(domain, at, lane, store) {
+            Ok(outcome) => outcome,
+            Err(failed) => self.retry_store(session, at, lane, store, failed),
+        }
+    }
+
+    /// A refusal may be due to tables that are still to be unwound: then that is finished first.
+    #[cold]
+    fn retry_store(
+        &self,
+        mut session: Session<'_>,
+        at: Maddr,
+        lane: Lane,
+        store: PteStore,
+        failed: (Rule, u64),
+    ) -> PteStoreOutcome {
+        let domain = session.domain;
+        let mut result = Err(failed);
+        if self.unwind_doomed_wholly(&mut session) {
             result = self.store_entry(domain, at, lane, store);
         }
-        drop(session);
         result.unwrap_or_else(|(rule, wanted)| {
             PteStoreOutcome::Refused(self.explain_l1(rule, &Actors::own(domain), at, wanted))
         })
     }
 
+    #[inline]
     fn store_entry(
         &self,
         domain: &DomainMemory,
@@ -160,59 +218,20 @@ impl<M: MachineMemory> Engine<'_, M> {
                 }
             };
             let wanted = lane.insert(old, value);
-            let new = self
-                .get_stored_entry(domain, old, wanted)
+            let change = self
+                .plan_l1(&Actors::own(domain), old, wanted)
                 .map_err(|rule| (rule, wanted))?;
-            match self.machine.compare_exchange_u64(at, old, new.entry) {
+            match self.machine.compare_exchange_u64(at, old, change.entry) {
                 Ok(_) => {
-                    if new.is_counted && old & pte::PRESENT != 0 {
-                        self.put_l1_entry(old);
-                    }
+                    self.release_l1(old, change.released);
                     return Ok(PteStoreOutcome::Written);
                 }
                 // Only Accessed and Dirty can change under the lock: at most two more rounds.
                 Err(found) => {
-                    if new.is_counted && new.entry & pte::PRESENT != 0 {
-                        self.put_l1_entry(new.entry);
-                    }
+                    self.release_l1(change.entry, change.taken);
                     old = found;
                 }
             }
         }
     }
-
-    /// Checks the entry that a store would make, taking its references unless it differs harmlessly from `old`.
-    fn get_stored_entry(
-        &self,
-        domain: &DomainMemory,
-        old: u64,
-        wanted: u64,
-    ) -> Result<StoredEntry, Rule> {
-        if wanted & pte::PRESENT == 0 {
-            self.check_not_present(domain, wanted, Level::L1)?;
-            return Ok(StoredEntry {
-                entry: wanted,
-                is_counted: true,
-            });
-        }
-        let adjusted = pte::adjusted_l1(wanted);
-        if (old ^ adjusted) & !pte::FAST_PATH == 0 {
-            return Ok(StoredEntry {
-                entry: adjusted,
-                is_counted: false,
-            });
-        }
-        let entry = self.get_l1_entry(&Actors::own(domain), wanted)?;
-        Ok(StoredEntry {
-            entry,
-            is_counted: true,
-        })
-    }
-}
-
-/// An entry ready to be written.
-struct StoredEntry {
-    entry: u64,
-    /// Whether it holds its own references, so that those of the old entry must go.
-    is_counted: bool,
 }

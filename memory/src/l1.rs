@@ -17,6 +17,28 @@ use crate::refusal::{Refusal, Rule};
 use core::sync::atomic::Ordering;
 use xenocryst_abi::{DomId, Maddr};
 
+/// A part of the references that a present L1 entry holds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Held {
+    /// None of them.
+    Nothing,
+    /// The writable type reference.
+    Writable,
+    /// All.
+    Whole,
+}
+
+/// A checked change of an L1 entry.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct L1Change {
+    /// The entry as it must be written.
+    pub(crate) entry: u64,
+    /// What was taken for it.
+    pub(crate) taken: Held,
+    /// What the old entry no longer holds once the new one is written.
+    pub(crate) released: Held,
+}
+
 impl<M: MachineMemory> Engine<'_, M> {
     /// Changes the L1 entry at `at`, in a validated L1 table whose owner's page-table lock is held.
     #[inline(always)]
@@ -28,22 +50,79 @@ impl<M: MachineMemory> Engine<'_, M> {
         kind: UpdateKind,
     ) -> Result<(), Rule> {
         let old = self.machine.read_u64(at);
-        let new = if val & pte::PRESENT != 0 {
-            let adjusted = self.checked_l1_flags(actors.tables, val)?;
-            if (old ^ adjusted) & !pte::FAST_PATH == 0 {
-                self.write_entry(at, old, adjusted, kind);
-                return Ok(());
-            }
-            self.get_l1_target(actors, adjusted)?
-        } else {
-            self.check_not_present(actors.tables, val, Level::L1)?;
-            val
-        };
-        let old = self.write_entry(at, old, new, kind);
-        if old & pte::PRESENT != 0 {
-            self.put_l1_entry(old);
-        }
+        let change = self.plan_l1(actors, old, val)?;
+        let old = self.write_entry(at, old, change.entry, kind);
+        self.release_l1(old, change.released);
         Ok(())
+    }
+
+    /// Checks the change of an L1 entry from `old` to `val`, and takes the references that it needs. The caller writes
+    /// the entry and releases what the old one held, or else releases what was taken for the new one.
+    #[inline(always)]
+    pub(crate) fn plan_l1(
+        &self,
+        actors: &Actors<'_>,
+        old: u64,
+        val: u64,
+    ) -> Result<L1Change, Rule> {
+        if val & pte::PRESENT == 0 {
+            self.check_not_present(actors.tables, val, Level::L1)?;
+            return Ok(L1Change {
+                entry: val,
+                taken: Held::Nothing,
+                released: Held::Whole,
+            });
+        }
+        let entry = self.checked_l1_flags(actors.tables, val)?;
+        let difference = (old ^ entry) & !pte::FAST_PATH;
+        if difference == 0 {
+            return Ok(L1Change {
+                entry,
+                taken: Held::Nothing,
+                released: Held::Nothing,
+            });
+        }
+        // Only RW changes, of the same frame: the general reference stays.
+        if difference == pte::RW
+            && let Some(frame) = self.frame(pte::target(entry))
+            && frame.owner_word().belongs_to(actors.pages.tag())
+        {
+            if entry & pte::RW == 0 {
+                return Ok(L1Change {
+                    entry,
+                    taken: Held::Nothing,
+                    released: Held::Writable,
+                });
+            }
+            if !self.get_writable_type(actors.pages, frame) {
+                return Err(Rule::L1TargetNotWritable);
+            }
+            return Ok(L1Change {
+                entry,
+                taken: Held::Writable,
+                released: Held::Nothing,
+            });
+        }
+        let entry = self.get_l1_target(actors, entry)?;
+        Ok(L1Change {
+            entry,
+            taken: Held::Whole,
+            released: Held::Whole,
+        })
+    }
+
+    /// Gives back that part of what `entry` holds, or held, which `held` says.
+    #[inline(always)]
+    pub(crate) fn release_l1(&self, entry: u64, held: Held) {
+        match held {
+            Held::Whole if entry & pte::PRESENT != 0 => self.put_l1_entry(entry),
+            Held::Writable => {
+                if let Some(frame) = self.frame(pte::target(entry)) {
+                    self.put_writable_type(frame);
+                }
+            }
+            Held::Nothing | Held::Whole => {}
+        }
     }
 
     /// Checks and takes the references of a present L1 entry. Returns the entry as it must be written.

@@ -54,7 +54,7 @@ mod walk;
 pub use config::{AddressLimit, Config, HYPERVISOR_SLOTS};
 pub use descriptor::check_descriptor;
 pub use domain::{Actors, DomainMemory, IoAccess, IoRange};
-pub use emulate::{PteStore, PteStoreOutcome};
+pub use emulate::{PtePage, PteStore, PteStoreOutcome};
 pub use engine::{Engine, Storage};
 pub use frame::{Frame, FrameInfo, FrameType, Level};
 pub use m2p::INVALID_M2P_ENTRY;

@@ -214,6 +214,21 @@ fn other_faults_are_the_guests_own() {
 }
 
 #[test]
+fn a_table_that_is_gone_by_the_time_of_the_store_is_left_alone() {
+    let (b, s) = windowed();
+    let page = b
+        .engine
+        .l1_table_at(&b.d, s.l4, Vaddr::new(WINDOW + 8))
+        .unwrap();
+    b.unpin(s.l4).unwrap();
+    let stored = b
+        .engine
+        .store_to_l1_table(&b.d, page, Vaddr::new(WINDOW + 8), plain(0));
+    assert_eq!(stored, PteStoreOutcome::NotATable);
+    b.check();
+}
+
+#[test]
 fn an_unwinding_left_over_does_not_show() {
     let (b, s) = windowed();
     let t = b.space();

@@ -65,6 +65,60 @@ fn losing_and_gaining_rw_is_no_harmless_change() {
 }
 
 #[test]
+fn write_protecting_and_back_moves_the_writable_reference_only() {
+    let b = bench();
+    let s = b.space();
+    let (data, mapped) = (s.data, |flags| entry(s.data, flags));
+    for _ in 0..3 {
+        b.update(at(s.l1, 0), mapped(PRESENT | USER)).unwrap();
+        assert_eq!(
+            (b.info(data).general_count, b.info(data).type_count),
+            (2, 0)
+        );
+        b.check();
+        b.update(at(s.l1, 0) | 2, mapped(T | NX)).unwrap();
+        assert_eq!(
+            (b.info(data).general_count, b.info(data).type_count),
+            (2, 1)
+        );
+        b.check();
+    }
+}
+
+#[test]
+fn a_foreign_mapping_is_not_made_writable_in_ones_own_name() {
+    let b = bench_of(0);
+    let other = domain(2);
+    let s = b.space();
+    let theirs = b.page_of(&other);
+    let actors = Actors {
+        caller: &b.d,
+        tables: &b.d,
+        pages: &other,
+    };
+    let val = |flags| entry(theirs, flags);
+    let _ = b
+        .engine
+        .mmu_update(
+            &actors,
+            at(s.l1, 1),
+            val(PRESENT | USER),
+            &mut Budget::unlimited(),
+        )
+        .unwrap();
+    refused(b.update(at(s.l1, 1), val(T)), Rule::L1TargetOwner);
+    let _ = b
+        .engine
+        .mmu_update(&actors, at(s.l1, 1), val(T), &mut Budget::unlimited())
+        .unwrap();
+    refused(
+        b.update(at(s.l1, 1), val(PRESENT | USER)),
+        Rule::L1TargetOwner,
+    );
+    b.check_with(&[&other], &[]);
+}
+
+#[test]
 fn accessed_and_dirty_bits_are_kept_when_asked_even_if_the_cpu_sets_them_meanwhile() {
     let b = bench();
     let s = b.space();
