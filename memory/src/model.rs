@@ -1,9 +1,11 @@
 //! Random operations against the recount: whatever a guest does, in any order and at any budget, the counts in the
 //! frame table are those that follow from the tables, and death gives everything back.
 
+use crate::MachineMemory;
 use crate::audit::Held;
 use crate::emulate::PteStore;
 use crate::frame::{FrameType, Level};
+use crate::pte;
 use crate::pte::{NX, PCD, PRESENT, RW, USER};
 use crate::sim::{HOLE, domain};
 use crate::testing::*;
@@ -11,8 +13,9 @@ use crate::{
     Actors, AddressLimit, Budget, DescriptorRef, DomainMemory, PageRef, Progress, RootRef,
     WritableRef,
 };
+use std::collections::{BTreeMap, BTreeSet};
 use std::vec::Vec;
-use xenocryst_abi::{Maddr, Mfn, Pfn, Vaddr};
+use xenocryst_abi::{DomId, Maddr, Mfn, Pfn, Vaddr};
 
 /// A small generator of pseudo-random numbers (xorshift64*): the same seed, the same run.
 struct Random(u64);
@@ -31,6 +34,95 @@ impl Random {
 
     fn pick<T: Copy>(&mut self, from: &[T]) -> T {
         from[self.below(from.len() as u64) as usize]
+    }
+}
+
+/// What a CPU may still hold of translations, in the worst case: everything since its last whole flush.
+#[derive(Default)]
+struct Tlb {
+    /// Frames mapped, with their owner at that time.
+    mapped: BTreeMap<Mfn, Option<DomId>>,
+    /// Frames mapped writable.
+    writable: BTreeSet<Mfn>,
+    /// Tables walked, with their level (as a number, for order).
+    walked: BTreeSet<(Mfn, u8)>,
+    /// The TLB clock at the last whole flush.
+    last_flush: u32,
+}
+
+impl Tlb {
+    /// Does the flushes that the engine asked for, if the CPU has not been flushed since the time they name.
+    fn flush_as_asked(&mut self, b: &Bench) {
+        let asked = b.engine.machine().take_flushes();
+        if asked
+            .iter()
+            .any(|flush| flush.cpus & 1 != 0 && flush.since >= self.last_flush)
+        {
+            self.flush(b);
+        }
+    }
+
+    fn flush(&mut self, b: &Bench) {
+        b.engine.machine().tick();
+        *self = Self {
+            last_flush: b.engine.machine().tlb_clock(),
+            ..Self::default()
+        };
+    }
+
+    /// Nothing that may be cached can do harm.
+    fn check(&self, b: &Bench) {
+        for (&mfn, &owner) in &self.mapped {
+            let info = b.info(mfn);
+            assert!(
+                info.is_free || !info.is_ram || info.owner == owner,
+                "{mfn} was given away, but is cached: {info:?}"
+            );
+        }
+        for &mfn in &self.writable {
+            let info = b.info(mfn);
+            let is_table = matches!(
+                info.frame_type,
+                FrameType::Table(_) | FrameType::Descriptors
+            );
+            assert!(
+                !(is_table && info.validated),
+                "{mfn} is a table, but cached writable: {info:?}"
+            );
+        }
+        for &(mfn, level) in &self.walked {
+            let info = b.info(mfn);
+            let same = matches!(info.frame_type, FrameType::Table(l) if l as u8 == level);
+            assert!(
+                !info.validated || same,
+                "{mfn} may be walked as L{level}, but is: {info:?}"
+            );
+        }
+    }
+
+    /// Caches whatever the validated tables map now.
+    fn fill(&mut self, b: &Bench) {
+        for number in 0..crate::sim::FRAMES as u64 {
+            let table = Mfn::new(number);
+            let info = b.info(table);
+            let FrameType::Table(level) = info.frame_type else {
+                continue;
+            };
+            if !info.validated {
+                continue;
+            }
+            self.walked.insert((table, level as u8));
+            for slot in if level == Level::L1 { 0..512 } else { 0..0 } {
+                let entry = b.peek(table, slot);
+                let target = pte::target(entry);
+                if entry & PRESENT != 0 && b.info(target).is_ram {
+                    self.mapped.insert(target, b.info(target).owner);
+                    if entry & RW != 0 {
+                        self.writable.insert(target);
+                    }
+                }
+            }
+        }
     }
 }
 
@@ -291,6 +383,24 @@ impl Guest {
             self.b.engine.free_frame_count() + 1,
             crate::sim::FRAMES as u64 - 32
         );
+    }
+}
+
+#[test]
+fn random_guests_leave_nothing_dangerous_in_a_tlb() {
+    for seed in 100..115 {
+        let mut guest = Guest::new(seed);
+        let mut tlb = Tlb::default();
+        guest.b.engine.machine().take_flushes();
+        for _ in 0..300 {
+            guest.step();
+            tlb.flush_as_asked(&guest.b);
+            tlb.check(&guest.b);
+            tlb.fill(&guest.b);
+            if guest.random.below(20) == 0 {
+                tlb.flush(&guest.b);
+            }
+        }
     }
 }
 

@@ -119,7 +119,6 @@ rules! {
     OrderTooLarge = "RS-001", Perm, "The extent is larger than this domain may ask for.";
     ReservationFull = "RS-002", NoMem, "The domain may own no more frames.";
     OutOfMemory = "RS-003", NoMem, "No free block of that size lies below the address limit.";
-    ExtentMisaligned = "RS-004", Inval, "The extent's first frame must be aligned to its size.";
 }
 
 impl Rule {
