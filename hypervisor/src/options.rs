@@ -28,7 +28,7 @@ pub fn command_line() -> &'static str {
 /// Parses the command line, keeps a copy of it, and applies what concerns the console.
 pub fn init(line: &str) {
     let line: &'static str = LINE.call_once(|| String::from(line).leak());
-    let options = OPTIONS.call_once(|| crate::arch::vector::preserve(|| Options::parse(line)));
+    let options = OPTIONS.call_once(|| Options::parse(line));
     apply_console(options);
     for (source, thresholds) in
         [(Source::Hypervisor, options.loglvl), (Source::Guest, options.guest_loglvl)]

@@ -23,7 +23,6 @@ pub mod rtc;
 pub mod smp;
 pub mod string;
 pub mod tlb;
-pub mod vector;
 
 /// Stops the CPU until the next interrupt; with interrupts off, for ever.
 #[inline(always)]

@@ -100,23 +100,19 @@ pub fn wanted(source: Source, level: Level) -> bool {
 }
 
 /// Prints one line. Part of [`log!`] and [`say!`].
-///
-/// Formatting uses vector registers, which may be a guest's: they are saved around it.
 #[cold]
 #[inline(never)]
 pub fn print(text: Arguments<'_>) {
-    crate::arch::vector::preserve(|| {
-        with_console(|console| {
-            if console.mid_line {
-                console.put(b"\n");
-            }
-            console.put(b"(XEN) ");
-            // Writing to the console cannot fail.
-            let _ = console.write_fmt(text);
-            if console.mid_line {
-                console.put(b"\n");
-            }
-        });
+    with_console(|console| {
+        if console.mid_line {
+            console.put(b"\n");
+        }
+        console.put(b"(XEN) ");
+        // Writing to the console cannot fail.
+        let _ = console.write_fmt(text);
+        if console.mid_line {
+            console.put(b"\n");
+        }
     });
 }
 
