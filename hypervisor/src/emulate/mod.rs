@@ -252,8 +252,7 @@ pub fn general_protection(regs: &mut GuestRegs, vcpu: &'static Vcpu) -> Outcome 
         };
     }
     if length == 0 {
-        // The code went away: when it is executed again hardware says so better than we could.
-        return Outcome::Done;
+        return unreadable(regs.rip);
     }
     match privileged::decode(bytes.get(..length).unwrap_or(&[]), mode) {
         Some(instruction) => execute(regs, vcpu, &instruction),
@@ -261,15 +260,32 @@ pub fn general_protection(regs: &mut GuestRegs, vcpu: &'static Vcpu) -> Outcome 
     }
 }
 
+/// The code at `address` cannot be read: its page went away, or it never was the guest's.
+#[cold]
+fn unreadable(address: u64) -> Outcome {
+    const USER: u32 = 4;
+    if guest_access::is_guest_range(Vaddr::new(address), 1) && Vaddr::new(address).is_canonical() {
+        Outcome::PageFault {
+            address,
+            error: USER,
+        }
+    } else {
+        Outcome::NotOurs
+    }
+}
+
 /// An undefined opcode: perhaps the prefix that asks for CPUID as the hypervisor answers it.
 pub fn invalid_opcode(regs: &mut GuestRegs, vcpu: &'static Vcpu) -> Outcome {
     let mut bytes = [0; 16];
     let length = fetch(regs.rip, &mut bytes);
-    if !bytes
-        .get(..length)
-        .is_some_and(|code| code.starts_with(&FORCED_CPUID))
-    {
-        return Outcome::NotOurs;
+    let code = bytes.get(..length).unwrap_or(&[]);
+    if !code.starts_with(&FORCED_CPUID) {
+        // It may go on in a page that is not there yet.
+        return if FORCED_CPUID.starts_with(code) {
+            unreadable(regs.rip.wrapping_add(length as u64))
+        } else {
+            Outcome::NotOurs
+        };
     }
     answer_cpuid(regs, vcpu, true);
     done(regs, vcpu, FORCED_CPUID.len() as u8)

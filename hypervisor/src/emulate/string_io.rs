@@ -38,11 +38,21 @@ fn set(regs: &mut GuestRegs, string: &StringIo, number: u8, value: u64) {
     regs.set_gpr(number, clip(string, value));
 }
 
+/// Refuses an element that is not at an address of the guest's.
+fn check(at: u64, string: &StringIo) -> Result<(), Outcome> {
+    let start = Vaddr::new(at);
+    if start.is_canonical() && guest_access::is_guest_range(start, string.width.bytes()) {
+        Ok(())
+    } else {
+        Err(Outcome::PROTECTION)
+    }
+}
+
 /// INS: from a port to memory at RDI.
 pub fn input(regs: &mut GuestRegs, vcpu: &'static Vcpu, string: &StringIo, length: u8) -> Outcome {
     repeat(regs, vcpu, string, length, RDI, |regs, vcpu| {
         let at = clip(string, regs.rdi);
-        // Read the port only if the value has a place to go to: a port's value is gone once read.
+        check(at, string)?;
         let value = ports::read(vcpu.domain, regs.rdx as u16, string.width).to_le_bytes();
         let bytes = value.get(..string.width.bytes() as usize).unwrap_or(&[]);
         guest_access::copy_to(Vaddr::new(at), bytes).map_err(|_| Outcome::PageFault {
@@ -61,6 +71,7 @@ pub fn output(regs: &mut GuestRegs, vcpu: &'static Vcpu, string: &StringIo, leng
     };
     repeat(regs, vcpu, string, length, RSI, |regs, vcpu| {
         let at = clip(string, regs.rsi).wrapping_add(base);
+        check(at, string)?;
         let mut value = [0; 4];
         let bytes = value
             .get_mut(..string.width.bytes() as usize)

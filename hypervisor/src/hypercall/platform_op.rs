@@ -45,6 +45,7 @@ impl Request {
 }
 
 /// `platform_op(op)`.
+#[inline(never)]
 pub fn handle(call: &Call) -> Answer {
     let at = Vaddr::new(call.args[0]);
     let request = Request {
