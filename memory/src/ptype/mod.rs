@@ -213,7 +213,7 @@ impl<M: MachineMemory> Engine<'_, M> {
         }
     }
 
-    /// Takes one more reference pair on a table that the session's domain has in use; used by pin.
+    /// Replaces a frame's type word by what `change` makes of it. `false` if `change` refuses it.
     pub(crate) fn update_type_word(
         &self,
         frame: &Frame,
