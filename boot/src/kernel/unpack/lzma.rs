@@ -64,6 +64,7 @@ impl Properties {
 }
 
 /// The range coder's input.
+#[derive(Clone, Copy)]
 pub(super) struct Input<'a> {
     bytes: &'a [u8],
     at: usize,
@@ -307,13 +308,46 @@ impl Decoder {
         output: &mut Output<'_>,
         end: usize,
     ) -> Result<(), Failure> {
+        // By value while it lasts, so that all of it can stay in registers.
+        let mut run = Run {
+            input: *input,
+            output: Output {
+                bytes: output.bytes,
+                ..*output
+            },
+            model: &mut self.model,
+            properties: self.properties,
+            state: self.state,
+            last: self.last,
+        };
+        let result = run.symbols(end);
+        (self.state, self.last) = (run.state, run.last);
+        *input = run.input;
+        output.at = run.output.at;
+        result
+    }
+}
+
+/// A decoder at work.
+struct Run<'i, 'o, 'm> {
+    input: Input<'i>,
+    output: Output<'o>,
+    model: &'m mut Model,
+    properties: Properties,
+    state: usize,
+    last: [u32; 4],
+}
+
+impl Run<'_, '_, '_> {
+    #[inline(always)]
+    fn symbols(&mut self, end: usize) -> Result<(), Failure> {
         let position_mask = (1usize << self.properties.position) - 1;
-        while output.at < end {
-            let position = (output.at - output.from) & position_mask & (STATES - 1);
+        while self.output.at < end {
+            let position = (self.output.at - self.output.from) & position_mask & (STATES - 1);
             let state = self.state & (STATES - 1);
-            if input.bit(&mut self.model.is_match[state][position]) == 0 {
-                let byte = self.literal(input, output);
-                output.push(byte)?;
+            if self.input.bit(&mut self.model.is_match[state][position]) == 0 {
+                let byte = self.literal();
+                self.output.push(byte)?;
                 self.state = match state {
                     0..4 => 0,
                     4..10 => state - 3,
@@ -321,17 +355,17 @@ impl Decoder {
                 };
                 continue;
             }
-            let len = if input.bit(&mut self.model.is_repeat[state]) == 0 {
-                self.fresh_match(input, position)
+            let len = if self.input.bit(&mut self.model.is_repeat[state]) == 0 {
+                self.fresh_match(position)
             } else {
-                self.repeated_match(input, state, position)
+                self.repeated_match(state, position)
             };
-            if len > end - output.at {
+            if len > end - self.output.at {
                 return Err(Failure::Damaged);
             }
-            output.repeat(self.last[0], len)?;
+            self.output.repeat(self.last[0], len)?;
         }
-        if input.at > input.bytes.len() {
+        if self.input.at > self.input.bytes.len() {
             Err(Failure::Damaged)
         } else {
             Ok(())
@@ -340,25 +374,27 @@ impl Decoder {
 
     /// One byte, coded after the byte before it, and after a match also against the byte that the match would have had next.
     #[inline(always)]
-    fn literal(&mut self, input: &mut Input<'_>, output: &Output<'_>) -> u8 {
+    fn literal(&mut self) -> u8 {
         let Properties {
             literal_context,
             literal_position,
             ..
         } = self.properties;
-        let low = (output.at - output.from) & ((1 << literal_position) - 1);
-        let context = low << literal_context | usize::from(output.back(0)) >> (8 - literal_context);
+        let low = (self.output.at - self.output.from) & ((1 << literal_position) - 1);
+        let context =
+            low << literal_context | usize::from(self.output.back(0)) >> (8 - literal_context);
         let base = 0x300 * context;
         let literals = &mut self.model.literals;
         let mut symbol = 1;
         if self.state >= LITERAL_STATES {
-            let mut expected = usize::from(output.back(self.last[0]));
+            let mut expected = usize::from(self.output.back(self.last[0]));
             // As long as the bits agree with the expected byte's, each has probabilities of its own for either value.
             let mut agree = 0x100;
             while symbol < 0x100 {
                 expected <<= 1;
                 let wanted = expected & agree;
-                let bit = input
+                let bit = self
+                    .input
                     .bit(&mut literals[(base + agree + wanted + symbol) & (LITERALS - 1)])
                     as usize;
                 symbol = symbol << 1 | bit;
@@ -366,26 +402,29 @@ impl Decoder {
             }
         }
         while symbol < 0x100 {
-            symbol =
-                symbol << 1 | input.bit(&mut literals[(base + symbol) & (LITERALS - 1)]) as usize;
+            symbol = symbol << 1
+                | self
+                    .input
+                    .bit(&mut literals[(base + symbol) & (LITERALS - 1)])
+                    as usize;
         }
         symbol as u8
     }
 
     /// A match at a new distance: leaves the distance in `last` and returns the length.
     #[inline(always)]
-    fn fresh_match(&mut self, input: &mut Input<'_>, position: usize) -> usize {
+    fn fresh_match(&mut self, position: usize) -> usize {
         self.last = [0, self.last[0], self.last[1], self.last[2]];
         self.state = if self.state < LITERAL_STATES { 7 } else { 10 };
-        let len = self.model.match_lengths.decode(input, position);
-        let slot = input.tree(&mut self.model.slots[(len - 2).min(3)]);
+        let len = self.model.match_lengths.decode(&mut self.input, position);
+        let slot = self.input.tree(&mut self.model.slots[(len - 2).min(3)]);
         self.last[0] = match slot {
             0..4 => slot,
             4..14 => {
                 let bits = (slot >> 1) - 1;
                 let distance = (2 | slot & 1) << bits;
                 distance
-                    + input.reverse_tree(
+                    + self.input.reverse_tree(
                         &mut self.model.distances,
                         (distance - slot) as usize,
                         bits,
@@ -393,8 +432,9 @@ impl Decoder {
             }
             _ => {
                 let bits = (slot >> 1) - 1;
-                let distance = ((2 | slot & 1) << bits).wrapping_add(input.direct(bits - 4) << 4);
-                distance.wrapping_add(input.reverse_tree(&mut self.model.align, 0, 4))
+                let distance =
+                    ((2 | slot & 1) << bits).wrapping_add(self.input.direct(bits - 4) << 4);
+                distance.wrapping_add(self.input.reverse_tree(&mut self.model.align, 0, 4))
             }
         };
         len
@@ -402,22 +442,22 @@ impl Decoder {
 
     /// A match at one of the last distances: moves that to the front of `last` and returns the length.
     #[inline(always)]
-    fn repeated_match(&mut self, input: &mut Input<'_>, state: usize, position: usize) -> usize {
+    fn repeated_match(&mut self, state: usize, position: usize) -> usize {
         let after_literal = state < LITERAL_STATES;
         let [latest, second, third, fourth] = self.last;
-        if input.bit(&mut self.model.is_older[0][state]) == 0 {
-            if input.bit(&mut self.model.is_long[state][position]) == 0 {
+        if self.input.bit(&mut self.model.is_older[0][state]) == 0 {
+            if self.input.bit(&mut self.model.is_long[state][position]) == 0 {
                 self.state = if after_literal { 9 } else { 11 };
                 return 1;
             }
-        } else if input.bit(&mut self.model.is_older[1][state]) == 0 {
+        } else if self.input.bit(&mut self.model.is_older[1][state]) == 0 {
             self.last = [second, latest, third, fourth];
-        } else if input.bit(&mut self.model.is_older[2][state]) == 0 {
+        } else if self.input.bit(&mut self.model.is_older[2][state]) == 0 {
             self.last = [third, latest, second, fourth];
         } else {
             self.last = [fourth, latest, second, third];
         }
         self.state = if after_literal { 8 } else { 11 };
-        self.model.repeat_lengths.decode(input, position)
+        self.model.repeat_lengths.decode(&mut self.input, position)
     }
 }

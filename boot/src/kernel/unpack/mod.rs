@@ -104,12 +104,13 @@ pub(crate) fn unpack(
 fn repeat(out: &mut [u8], at: usize, back: usize, len: usize) -> Result<usize, Failure> {
     let start = at.checked_sub(back).ok_or(Failure::Damaged)?;
     let room = out.get_mut(start..at + len).ok_or(Failure::Damaged)?;
-    if back >= len && len > 32 {
-        let (before, after) = room.split_at_mut(back);
-        after.copy_from_slice(before.get(..len).ok_or(Failure::Damaged)?);
+    // What is repeated is always the `back` bytes before: as often as it takes.
+    let (before, after) = room.split_at_mut(back);
+    if let [byte] = *before {
+        after.fill(byte);
     } else {
-        for i in 0..len {
-            room[back + i] = room[i];
+        for piece in after.chunks_mut(back) {
+            piece.copy_from_slice(before.get(..piece.len()).ok_or(Failure::Damaged)?);
         }
     }
     Ok(at + len)

@@ -5,7 +5,7 @@
 
 use super::Failure;
 use super::lzma::{Decoder, Input, Output, Properties};
-use crate::phys::{array_at, u8_at, u32_at};
+use crate::phys::{array_at, u8_at, u32_at, u64_at};
 
 const FILTER_X86: u64 = 0x04;
 const FILTER_LZMA2: u64 = 0x21;
@@ -200,6 +200,14 @@ fn undo_x86(block: &mut [u8]) {
     };
     let (mut seen, mut since, mut at) = (0usize, usize::MAX, 0);
     while at <= last {
+        if since > 2 {
+            let gap = bytes_without_opcode(&block[at..]);
+            at += gap;
+            since = since.saturating_add(gap);
+            if at > last {
+                return;
+            }
+        }
         if block[at] & 0xfe != 0xe8 {
             at += 1;
             since = since.saturating_add(1);
@@ -228,6 +236,23 @@ fn undo_x86(block: &mut [u8]) {
         // As if four bytes had been looked at since: too far for any overlap.
         (seen, since) = (0, 4);
     }
+}
+
+/// How many bytes at the start are no opcode of `call` or `jmp`, as far as eight at a time tell.
+fn bytes_without_opcode(bytes: &[u8]) -> usize {
+    const LOW: u64 = 0x0101_0101_0101_0101;
+    let mut count = 0;
+    for word in bytes.chunks_exact(8) {
+        let word = u64_at(word, 0).unwrap_or(0);
+        // Zero where an opcode is; the lowest zero byte shows as the lowest bit set below.
+        let other = (word & !LOW) ^ (0xe8 * LOW);
+        let found = other.wrapping_sub(LOW) & !other & (LOW << 7);
+        if found != 0 {
+            return count + found.trailing_zeros() as usize / 8;
+        }
+        count += 8;
+    }
+    count
 }
 
 /// The operand relative to `next`, with its sign byte made of bit 24.
