@@ -30,12 +30,16 @@ pub fn init(line: &str) {
     let line: &'static str = LINE.call_once(|| String::from(line).leak());
     let options = OPTIONS.call_once(|| Options::parse(line));
     apply_console(options);
-    for (source, thresholds) in
-        [(Source::Hypervisor, options.loglvl), (Source::Guest, options.guest_loglvl)]
-    {
+    for (source, thresholds) in [
+        (Source::Hypervisor, options.loglvl),
+        (Source::Guest, options.guest_loglvl),
+    ] {
         console::set_thresholds(
             source,
-            Thresholds { always: count(thresholds.always), limited: count(thresholds.limited) },
+            Thresholds {
+                always: count(thresholds.always),
+                limited: count(thresholds.limited),
+            },
         );
     }
     crate::arch::power::set_noreboot(options.noreboot);
@@ -47,7 +51,13 @@ pub fn init(line: &str) {
             Fault::Unknown => "is not known",
             Fault::BadValue => "has a value that cannot be read",
         };
-        log!(Source::Hypervisor, Level::Warning, "Option '{}' {} and is ignored", complaint.option, what);
+        log!(
+            Source::Hypervisor,
+            Level::Warning,
+            "Option '{}' {} and is ignored",
+            complaint.option,
+            what
+        );
     }
 }
 

@@ -37,7 +37,12 @@ fn report_current() {
     match cpu.current.get() {
         None => say!("CPU {}, no guest", cpu.cpu),
         Some(vcpu) => {
-            say!("CPU {}, {}v{}, whose registers were:", cpu.cpu, vcpu.domain.id, vcpu.id);
+            say!(
+                "CPU {}, {}v{}, whose registers were:",
+                cpu.cpu,
+                vcpu.domain.id,
+                vcpu.id
+            );
             crate::traps::crash::show_registers(&cpu.guest);
         }
     }

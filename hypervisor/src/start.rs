@@ -38,7 +38,8 @@ fn init_memory(magic: u32, at: u32) {
     // SAFETY: the first page tables map the first 4 GiB at address 0 until `mm::init` switches to its own, after which neither
     // `memory` nor what was borrowed from it is used.
     let memory = unsafe { EarlyMemory::new() };
-    let info = boot::parse(&memory, magic, at).expect("not started by a Multiboot loader that says where memory is");
+    let info = boot::parse(&memory, magic, at)
+        .expect("not started by a Multiboot loader that says where memory is");
     let limit = Options::parse(info.options()).mem.unwrap_or(u64::MAX);
     mm::init(&info, &memory.read(), limit);
 }
@@ -46,17 +47,39 @@ fn init_memory(magic: u32, at: u32) {
 /// Says what was found.
 fn announce() {
     let info = boot::info();
-    say!("Bootloader: {}", if info.loader.is_empty() { "unknown" } else { info.loader });
+    say!(
+        "Bootloader: {}",
+        if info.loader.is_empty() {
+            "unknown"
+        } else {
+            info.loader
+        }
+    );
     say!("Command line: {}", options::command_line());
     if info.left_out != 0 {
-        say!("{} items of the boot loader's information make no sense and are left out", info.left_out);
+        say!(
+            "{} items of the boot loader's information make no sense and are left out",
+            info.left_out
+        );
     }
     for entry in info.memory.entries() {
-        say!("  {:016x} - {:016x} {:?}", entry.start, entry.end, entry.kind);
+        say!(
+            "  {:016x} - {:016x} {:?}",
+            entry.start,
+            entry.end,
+            entry.kind
+        );
     }
     let ram = mm::ram();
-    say!("System RAM: {} MiB ({} kB)", ram.total() >> 20, ram.total() >> 10);
-    say!("{} kB free after the frame table and the M2P", mm::engine().free_frame_count() * 4);
+    say!(
+        "System RAM: {} MiB ({} kB)",
+        ram.total() >> 20,
+        ram.total() >> 10
+    );
+    say!(
+        "{} kB free after the frame table and the M2P",
+        mm::engine().free_frame_count() * 4
+    );
 }
 
 /// Finds the board's devices and starts time.
@@ -74,8 +97,16 @@ fn init_board() {
 extern "C" fn boot_cpu() -> ! {
     // SAFETY: runs on the block made for CPU 0, with interrupts off.
     unsafe { gdt::load_tables(0) };
-    smp::start_others(acpi::apic_ids(), options::options().maxcpus.unwrap_or(u32::MAX));
-    emulate::ports::init(console::port_base(), acpi::tables().and_then(|acpi| acpi.fixed).map(|fixed| fixed.pm_timer));
+    smp::start_others(
+        acpi::apic_ids(),
+        options::options().maxcpus.unwrap_or(u32::MAX),
+    );
+    emulate::ports::init(
+        console::port_base(),
+        acpi::tables()
+            .and_then(|acpi| acpi.fixed)
+            .map(|fixed| fixed.pm_timer),
+    );
     connect_console();
     dom0::start();
     run_cpu()
@@ -83,10 +114,16 @@ extern "C" fn boot_cpu() -> ! {
 
 /// Lets input on the serial console interrupt.
 fn connect_console() {
-    let Some(isa) = console::enable_input_interrupt() else { return };
+    let Some(isa) = console::enable_input_interrupt() else {
+        return;
+    };
     let line = acpi::tables().map_or(u32::from(isa), |acpi| acpi.isa_line(isa).gsi);
     if irq::claim_for_hypervisor(line, work::CONSOLE).is_err() {
-        log!(Source::Hypervisor, Level::Warning, "The serial console cannot interrupt: no input from it");
+        log!(
+            Source::Hypervisor,
+            Level::Warning,
+            "The serial console cannot interrupt: no input from it"
+        );
     }
 }
 

@@ -24,9 +24,15 @@ pub fn tables() -> Option<&'static Acpi> {
 
 /// Finds and reads the tables. `rsdp` is where the loader says the root pointer is.
 pub fn init(rsdp: Option<u64>) {
-    static MEMORY: FirmwareMemory = FirmwareMemory { mapped: Mutex::new(Vec::new()) };
+    static MEMORY: FirmwareMemory = FirmwareMemory {
+        mapped: Mutex::new(Vec::new()),
+    };
     let Some(found) = ACPI.call_once(|| acpi::parse(&MEMORY, rsdp)) else {
-        log!(Source::Hypervisor, Level::Warning, "No ACPI tables: one CPU, no power-off, interrupts as on a PC of old");
+        log!(
+            Source::Hypervisor,
+            Level::Warning,
+            "No ACPI tables: one CPU, no power-off, interrupts as on a PC of old"
+        );
         return;
     };
     if let Some(fixed) = found.fixed {
@@ -59,19 +65,33 @@ pub fn clock_sources() -> calibrate::Sources {
 pub fn add_ioapics() {
     for found in tables().iter().flat_map(|acpi| &acpi.ioapics) {
         if !ioapic::add(found.id, Maddr::new(found.address), found.first_gsi) {
-            log!(Source::Hypervisor, Level::Warning, "I/O APIC {} at {:#x} cannot be used", found.id, found.address);
+            log!(
+                Source::Hypervisor,
+                Level::Warning,
+                "I/O APIC {} at {:#x} cannot be used",
+                found.id,
+                found.address
+            );
         }
     }
 }
 
 /// The APIC numbers of the usable CPUs.
 pub fn apic_ids() -> impl Iterator<Item = u32> {
-    tables().into_iter().flat_map(|acpi| &acpi.processors).filter(|cpu| cpu.enabled).map(|cpu| cpu.apic_id)
+    tables()
+        .into_iter()
+        .flat_map(|acpi| &acpi.processors)
+        .filter(|cpu| cpu.enabled)
+        .map(|cpu| cpu.apic_id)
 }
 
 /// The firmware's number of the CPU whose APIC has number `apic_id`.
 pub fn acpi_id(apic_id: u32) -> Option<u32> {
-    tables()?.processors.iter().find(|cpu| cpu.apic_id == apic_id).map(|cpu| cpu.acpi_id)
+    tables()?
+        .processors
+        .iter()
+        .find(|cpu| cpu.apic_id == apic_id)
+        .map(|cpu| cpu.acpi_id)
 }
 
 /// Physical memory wherever it is: through the direct map where that reaches, else through mappings made on demand.
@@ -87,7 +107,10 @@ impl PhysRead for FirmwareMemory {
         }
         let end = addr.checked_add(len)?;
         let mut mapped = self.mapped.lock();
-        let known = mapped.iter().find(|(start, stop, _)| *start <= addr && end <= *stop).copied();
+        let known = mapped
+            .iter()
+            .find(|(start, stop, _)| *start <= addr && end <= *stop)
+            .copied();
         let (start, _, base) = match known {
             Some(window) => window,
             None => {
@@ -97,7 +120,9 @@ impl PhysRead for FirmwareMemory {
             }
         };
         // SAFETY: inside a mapping that stays for ever and that nobody writes through.
-        Some(unsafe { core::slice::from_raw_parts((base + (addr - start)) as *const u8, len as usize) })
+        Some(unsafe {
+            core::slice::from_raw_parts((base + (addr - start)) as *const u8, len as usize)
+        })
     }
 }
 

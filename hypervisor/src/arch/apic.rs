@@ -101,7 +101,8 @@ pub fn init() {
     let x2apic = base & BASE_X2APIC != 0 || (features.x2apic && features.virtualised);
     if !x2apic {
         let at = Maddr::new(base & 0x000f_ffff_ffff_f000);
-        let registers = ioremap(at, 4096, Caching::Device).expect("no page tables for the local APIC");
+        let registers =
+            ioremap(at, 4096, Caching::Device).expect("no page tables for the local APIC");
         REGISTERS.store(registers as u64, Ordering::Relaxed);
     }
     X2APIC.store(x2apic, Ordering::Relaxed);
@@ -112,13 +113,24 @@ pub fn init() {
 /// Sets up the running CPU's controller and notes that it is CPU `cpu`'s.
 pub fn init_cpu(cpu: u32) {
     let base = msr::rdmsr(msr::APIC_BASE);
-    let mode = if X2APIC.load(Ordering::Relaxed) { BASE_X2APIC } else { 0 };
+    let mode = if X2APIC.load(Ordering::Relaxed) {
+        BASE_X2APIC
+    } else {
+        0
+    };
     // SAFETY: switches the controller on where it is, in the mode chosen for all CPUs.
     unsafe { msr::wrmsr(msr::APIC_BASE, base | BASE_ENABLE | mode) };
-    for vector in [register::LVT_TIMER, register::LVT_LINT0, register::LVT_ERROR] {
+    for vector in [
+        register::LVT_TIMER,
+        register::LVT_LINT0,
+        register::LVT_ERROR,
+    ] {
         write(vector, MASKED);
     }
-    write(register::LVT_LINT1, if cpu == 0 { DELIVERY_NMI } else { MASKED });
+    write(
+        register::LVT_LINT1,
+        if cpu == 0 { DELIVERY_NMI } else { MASKED },
+    );
     for vector in [register::LVT_THERMAL, register::LVT_PERFORMANCE] {
         write(vector, MASKED);
     }
@@ -127,10 +139,17 @@ pub fn init_cpu(cpu: u32) {
         write(register::LOGICAL_DESTINATION, 0);
     }
     write(register::TASK_PRIORITY, 0);
-    write(register::SPURIOUS, SOFTWARE_ENABLE | u32::from(SPURIOUS_VECTOR));
+    write(
+        register::SPURIOUS,
+        SOFTWARE_ENABLE | u32::from(SPURIOUS_VECTOR),
+    );
     write(register::ERROR_STATUS, 0);
     write(register::TIMER_DIVIDE, DIVIDE_BY_1);
-    let mode = if DEADLINE.load(Ordering::Relaxed) { DEADLINE_MODE } else { 0 };
+    let mode = if DEADLINE.load(Ordering::Relaxed) {
+        DEADLINE_MODE
+    } else {
+        0
+    };
     write(register::LVT_TIMER, u32::from(TIMER_VECTOR) | mode);
     if let Some(slot) = APIC_ID.get(cpu as usize) {
         slot.store(own_id(), Ordering::Release);
@@ -140,7 +159,11 @@ pub fn init_cpu(cpu: u32) {
 /// The number of the running CPU's APIC.
 pub fn own_id() -> u32 {
     let id = read(register::ID);
-    if X2APIC.load(Ordering::Relaxed) { id } else { id >> 24 }
+    if X2APIC.load(Ordering::Relaxed) {
+        id
+    } else {
+        id >> 24
+    }
 }
 
 /// The APIC number of `cpu`, once it was set up.
@@ -196,7 +219,10 @@ fn command(id: u32, command: u32) {
         // SAFETY: fences order memory; the command register only sends interrupts.
         unsafe {
             core::arch::asm!("mfence", "lfence", options(nostack, preserves_flags));
-            msr::wrmsr(msr::X2APIC_FIRST + register::COMMAND, u64::from(id) << 32 | u64::from(command));
+            msr::wrmsr(
+                msr::X2APIC_FIRST + register::COMMAND,
+                u64::from(id) << 32 | u64::from(command),
+            );
         }
         return;
     }
@@ -219,14 +245,19 @@ pub fn arm_timer(deadline_ns: Option<u64>) {
     };
     let left = deadline.saturating_sub(clock::now_ns());
     if DEADLINE.load(Ordering::Relaxed) {
-        let at = control::rdtsc().saturating_add(clock::ticks_of_ns(left)).max(1);
+        let at = control::rdtsc()
+            .saturating_add(clock::ticks_of_ns(left))
+            .max(1);
         // SAFETY: the register exists where the feature does; it only sets the time of an interrupt.
         unsafe { msr::wrmsr(msr::TSC_DEADLINE, at) };
         return;
     }
     let hertz = TIMER_HERTZ.load(Ordering::Relaxed);
     let ticks = (u128::from(left) * u128::from(hertz)).div_ceil(1_000_000_000);
-    write(register::TIMER_INITIAL, u32::try_from(ticks).unwrap_or(u32::MAX).max(1));
+    write(
+        register::TIMER_INITIAL,
+        u32::try_from(ticks).unwrap_or(u32::MAX).max(1),
+    );
 }
 
 fn disarm() {
@@ -253,6 +284,10 @@ pub(super) fn counted() -> u32 {
 pub(super) fn finish_calibration(hertz: u64) {
     write(register::TIMER_INITIAL, 0);
     TIMER_HERTZ.store(hertz, Ordering::Relaxed);
-    let mode = if DEADLINE.load(Ordering::Relaxed) { DEADLINE_MODE } else { 0 };
+    let mode = if DEADLINE.load(Ordering::Relaxed) {
+        DEADLINE_MODE
+    } else {
+        0
+    };
     write(register::LVT_TIMER, u32::from(TIMER_VECTOR) | mode);
 }

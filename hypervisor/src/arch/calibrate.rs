@@ -54,7 +54,9 @@ impl Reference {
             return hpet;
         }
         match sources.pm_timer {
-            Some(port) if port != 0 && Self::ticks_differ(Self::PmTimer { port }) => Self::PmTimer { port },
+            Some(port) if port != 0 && Self::ticks_differ(Self::PmTimer { port }) => {
+                Self::PmTimer { port }
+            }
             _ => {
                 start_pit();
                 Self::Pit
@@ -75,7 +77,10 @@ impl Reference {
         if !(100_000..=100_000_000).contains(&period) {
             return None;
         }
-        let clock = Self::Hpet { registers, hertz: FEMTOSECONDS / period };
+        let clock = Self::Hpet {
+            registers,
+            hertz: FEMTOSECONDS / period,
+        };
         Self::ticks_differ(clock).then_some(clock)
     }
 
@@ -88,7 +93,9 @@ impl Reference {
     fn now(self) -> u64 {
         match self {
             // SAFETY: the counter of a mapped HPET. 32 bits are read, as some count no further.
-            Self::Hpet { registers, .. } => u64::from(unsafe { ((registers + 0xf0) as *const u32).read_volatile() }),
+            Self::Hpet { registers, .. } => {
+                u64::from(unsafe { ((registers + 0xf0) as *const u32).read_volatile() })
+            }
             // SAFETY: reading the timer has no effect.
             Self::PmTimer { port } => u64::from(unsafe { inl(port) }),
             Self::Pit => read_pit(),
@@ -115,7 +122,12 @@ impl Reference {
 
     /// The tightest of several readings, each begun when the reference has just moved on.
     fn read(self) -> Reading {
-        let mut best = Reading { reference: 0, tsc: 0, apic: 0, spread: u64::MAX };
+        let mut best = Reading {
+            reference: 0,
+            tsc: 0,
+            apic: 0,
+            spread: u64::MAX,
+        };
         for _ in 0..READINGS {
             let last = self.now();
             let mut reference = last;
@@ -131,7 +143,12 @@ impl Reference {
             let apic = apic::counted();
             let spread = after.wrapping_sub(before);
             if spread < best.spread {
-                best = Reading { reference, tsc: before + spread / 2, apic, spread };
+                best = Reading {
+                    reference,
+                    tsc: before + spread / 2,
+                    apic,
+                    spread,
+                };
             }
         }
         best
@@ -171,7 +188,9 @@ pub fn run(sources: Sources) {
     }
     let end = reference.read();
     let ticks = reference.elapsed(first.reference, end.reference).max(1);
-    let rate = |count: u64| snap((u128::from(count) * u128::from(reference.hertz()) / u128::from(ticks)) as u64);
+    let rate = |count: u64| {
+        snap((u128::from(count) * u128::from(reference.hertz()) / u128::from(ticks)) as u64)
+    };
     let tsc = rate(end.tsc.wrapping_sub(first.tsc));
     let apic = rate(u64::from(end.apic.wrapping_sub(first.apic)));
     clock::init(tsc, rdtsc());
@@ -193,5 +212,9 @@ pub fn run(sources: Sources) {
 /// Rounds a rate to a whole megahertz if that is where it nearly is.
 fn snap(hertz: u64) -> u64 {
     let whole = (hertz + 500_000) / 1_000_000 * 1_000_000;
-    if whole != 0 && hertz.abs_diff(whole) <= whole / 1_000_000 * SNAP_PPM { whole } else { hertz }
+    if whole != 0 && hertz.abs_diff(whole) <= whole / 1_000_000 * SNAP_PPM {
+        whole
+    } else {
+        hertz
+    }
 }

@@ -38,13 +38,20 @@ impl Scale {
             shift += 1;
         }
         // Now 10^9 < ticks <= 2 * 10^9, so that the quotient is between 2^31 and 2^32.
-        Self { multiplier: ((NS_PER_SECOND << 32) / ticks) as u32, shift }
+        Self {
+            multiplier: ((NS_PER_SECOND << 32) / ticks) as u32,
+            shift,
+        }
     }
 
     /// Nanoseconds in `ticks` ticks.
     #[inline(always)]
     pub fn nanoseconds(self, ticks: u64) -> u64 {
-        let shifted = if self.shift >= 0 { ticks << self.shift } else { ticks >> -self.shift };
+        let shifted = if self.shift >= 0 {
+            ticks << self.shift
+        } else {
+            ticks >> -self.shift
+        };
         ((u128::from(shifted) * u128::from(self.multiplier)) >> 32) as u64
     }
 }
@@ -61,7 +68,10 @@ pub fn init(hertz: u64, start: u64) {
 /// The scale in force.
 #[inline(always)]
 pub fn scale() -> Scale {
-    Scale { multiplier: MULTIPLIER.load(Ordering::Relaxed), shift: SHIFT.load(Ordering::Relaxed) as i8 }
+    Scale {
+        multiplier: MULTIPLIER.load(Ordering::Relaxed),
+        shift: SHIFT.load(Ordering::Relaxed) as i8,
+    }
 }
 
 /// Ticks of the time-stamp counter a second.

@@ -54,8 +54,20 @@ pub fn features() -> &'static Features {
 fn find() -> Features {
     let [max_leaf, b, c, d] = cpuid(0, 0);
     let max_extended = cpuid(0x8000_0000, 0)[0];
-    let standard = |leaf: u32, subleaf: u32| if leaf <= max_leaf { cpuid(leaf, subleaf) } else { [0; 4] };
-    let extended = |leaf: u32| if leaf <= max_extended { cpuid(leaf, 0) } else { [0; 4] };
+    let standard = |leaf: u32, subleaf: u32| {
+        if leaf <= max_leaf {
+            cpuid(leaf, subleaf)
+        } else {
+            [0; 4]
+        }
+    };
+    let extended = |leaf: u32| {
+        if leaf <= max_extended {
+            cpuid(leaf, 0)
+        } else {
+            [0; 4]
+        }
+    };
     let mut vendor = [0; 12];
     for (chunk, register) in vendor.chunks_exact_mut(4).zip([b, d, c]) {
         chunk.copy_from_slice(&register.to_le_bytes());
@@ -64,8 +76,16 @@ fn find() -> Features {
     let seven = standard(7, 0)[1];
     let amd = extended(0x8000_0001)[3];
     let (base_family, base_model) = (signature >> 8 & 15, signature >> 4 & 15);
-    let family = if base_family == 15 { 15 + (signature >> 20 & 255) } else { base_family };
-    let model = if base_family >= 6 { base_model | (signature >> 12 & 0xf0) } else { base_model };
+    let family = if base_family == 15 {
+        15 + (signature >> 20 & 255)
+    } else {
+        base_family
+    };
+    let model = if base_family >= 6 {
+        base_model | (signature >> 12 & 0xf0)
+    } else {
+        base_model
+    };
     let physical_bits = match extended(0x8000_0008)[0] & 255 {
         0 => 36,
         bits => bits.clamp(36, 52),

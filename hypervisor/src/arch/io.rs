@@ -12,7 +12,9 @@ use core::arch::asm;
 pub unsafe fn inb(port: u16) -> u8 {
     let value: u8;
     // SAFETY: the caller's promise.
-    unsafe { asm!("in al, dx", in("dx") port, out("al") value, options(nomem, nostack, preserves_flags)) };
+    unsafe {
+        asm!("in al, dx", in("dx") port, out("al") value, options(nomem, nostack, preserves_flags))
+    };
     value
 }
 
@@ -23,7 +25,9 @@ pub unsafe fn inb(port: u16) -> u8 {
 #[inline(always)]
 pub unsafe fn outb(port: u16, value: u8) {
     // SAFETY: the caller's promise.
-    unsafe { asm!("out dx, al", in("dx") port, in("al") value, options(nomem, nostack, preserves_flags)) };
+    unsafe {
+        asm!("out dx, al", in("dx") port, in("al") value, options(nomem, nostack, preserves_flags))
+    };
 }
 
 /// Reads a 16-bit word from `port`.
@@ -34,7 +38,9 @@ pub unsafe fn outb(port: u16, value: u8) {
 pub unsafe fn inw(port: u16) -> u16 {
     let value: u16;
     // SAFETY: the caller's promise.
-    unsafe { asm!("in ax, dx", in("dx") port, out("ax") value, options(nomem, nostack, preserves_flags)) };
+    unsafe {
+        asm!("in ax, dx", in("dx") port, out("ax") value, options(nomem, nostack, preserves_flags))
+    };
     value
 }
 
@@ -45,7 +51,9 @@ pub unsafe fn inw(port: u16) -> u16 {
 #[inline(always)]
 pub unsafe fn outw(port: u16, value: u16) {
     // SAFETY: the caller's promise.
-    unsafe { asm!("out dx, ax", in("dx") port, in("ax") value, options(nomem, nostack, preserves_flags)) };
+    unsafe {
+        asm!("out dx, ax", in("dx") port, in("ax") value, options(nomem, nostack, preserves_flags))
+    };
 }
 
 /// Reads a 32-bit word from `port`.
@@ -56,7 +64,9 @@ pub unsafe fn outw(port: u16, value: u16) {
 pub unsafe fn inl(port: u16) -> u32 {
     let value: u32;
     // SAFETY: the caller's promise.
-    unsafe { asm!("in eax, dx", in("dx") port, out("eax") value, options(nomem, nostack, preserves_flags)) };
+    unsafe {
+        asm!("in eax, dx", in("dx") port, out("eax") value, options(nomem, nostack, preserves_flags))
+    };
     value
 }
 
@@ -67,5 +77,7 @@ pub unsafe fn inl(port: u16) -> u32 {
 #[inline(always)]
 pub unsafe fn outl(port: u16, value: u32) {
     // SAFETY: the caller's promise.
-    unsafe { asm!("out dx, eax", in("dx") port, in("eax") value, options(nomem, nostack, preserves_flags)) };
+    unsafe {
+        asm!("out dx, eax", in("dx") port, in("eax") value, options(nomem, nostack, preserves_flags))
+    };
 }

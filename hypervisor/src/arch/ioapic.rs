@@ -93,8 +93,12 @@ impl Ioapic {
 /// there is nothing there, or there are too many. Boot only.
 pub fn add(id: u8, maddr: Maddr, first_gsi: u32) -> bool {
     let index = COUNT.load(Ordering::Relaxed);
-    let Some(slot) = IOAPICS.get(index as usize) else { return false };
-    let Some(registers) = ioremap(maddr, 4096, Caching::Device) else { return false };
+    let Some(slot) = IOAPICS.get(index as usize) else {
+        return false;
+    };
+    let Some(registers) = ioremap(maddr, 4096, Caching::Device) else {
+        return false;
+    };
     slot.registers.store(registers as u64, Ordering::Relaxed);
     let guard = ACCESS.lock();
     let version = slot.read(VERSION);
@@ -116,7 +120,9 @@ pub fn add(id: u8, maddr: Maddr, first_gsi: u32) -> bool {
 }
 
 fn all() -> &'static [Ioapic] {
-    IOAPICS.get(..COUNT.load(Ordering::Acquire) as usize).unwrap_or(&[])
+    IOAPICS
+        .get(..COUNT.load(Ordering::Acquire) as usize)
+        .unwrap_or(&[])
 }
 
 /// The controller of line `gsi`, and the line's number there.
@@ -131,7 +137,9 @@ fn find(gsi: u32) -> Option<(&'static Ioapic, u32)> {
 pub fn gsi_count() -> u32 {
     all()
         .iter()
-        .map(|ioapic| ioapic.first_gsi.load(Ordering::Relaxed) + ioapic.lines.load(Ordering::Relaxed))
+        .map(|ioapic| {
+            ioapic.first_gsi.load(Ordering::Relaxed) + ioapic.lines.load(Ordering::Relaxed)
+        })
         .max()
         .unwrap_or(0)
 }
@@ -169,7 +177,9 @@ pub fn read_register(index: usize, register: u32) -> Option<u32> {
 
 /// Routes line `gsi`. False if there is no such line.
 pub fn route(gsi: u32, route: Route) -> bool {
-    let Some((ioapic, line)) = find(gsi) else { return false };
+    let Some((ioapic, line)) = find(gsi) else {
+        return false;
+    };
     let (low, high) = route.words();
     let _guard = ACCESS.lock();
     ioapic.write(FIRST_ENTRY + 2 * line, MASK);
@@ -180,16 +190,23 @@ pub fn route(gsi: u32, route: Route) -> bool {
 
 /// Masks or unmasks line `gsi`. False if there is no such line.
 pub fn set_masked(gsi: u32, masked: bool) -> bool {
-    let Some((ioapic, line)) = find(gsi) else { return false };
+    let Some((ioapic, line)) = find(gsi) else {
+        return false;
+    };
     let _guard = ACCESS.lock();
     let low = ioapic.read(FIRST_ENTRY + 2 * line);
-    ioapic.write(FIRST_ENTRY + 2 * line, if masked { low | MASK } else { low & !MASK });
+    ioapic.write(
+        FIRST_ENTRY + 2 * line,
+        if masked { low | MASK } else { low & !MASK },
+    );
     true
 }
 
 /// Sends line `gsi` to the CPU whose APIC has number `destination`. False if there is no such line.
 pub fn set_destination(gsi: u32, destination: u8) -> bool {
-    let Some((ioapic, line)) = find(gsi) else { return false };
+    let Some((ioapic, line)) = find(gsi) else {
+        return false;
+    };
     let _guard = ACCESS.lock();
     ioapic.write(FIRST_ENTRY + 2 * line + 1, u32::from(destination) << 24);
     true

@@ -27,12 +27,18 @@ pub fn set_pm1_control(a: u16, b: u16) {
 
 /// Notes the sleep types that mean "off".
 pub fn set_s5(type_a: u8, type_b: u8) {
-    S5.store(1 << 16 | u64::from(type_a & 7) | u64::from(type_b & 7) << 8, Ordering::Relaxed);
+    S5.store(
+        1 << 16 | u64::from(type_a & 7) | u64::from(type_b & 7) << 8,
+        Ordering::Relaxed,
+    );
 }
 
 /// Notes the reset register's port and the value that resets.
 pub fn set_reset_port(port: u16, value: u8) {
-    RESET.store(1 << 40 | u64::from(value) << 32 | u64::from(port), Ordering::Relaxed);
+    RESET.store(
+        1 << 40 | u64::from(value) << 32 | u64::from(port),
+        Ordering::Relaxed,
+    );
 }
 
 /// Says whether a crash leaves the machine standing rather than rebooting it.
@@ -70,7 +76,10 @@ pub fn power_off() -> ! {
     if s5 != 0 && ports as u16 != 0 {
         // SAFETY: reads the register that is written next, whose other bits are kept.
         let kept = unsafe { inw(ports as u16) } & !(7 << 10 | SLEEP_ENABLE);
-        enter_sleep(kept | ((s5 & 7) << 10) as u16, kept | ((s5 >> 8 & 7) << 10) as u16);
+        enter_sleep(
+            kept | ((s5 & 7) << 10) as u16,
+            kept | ((s5 >> 8 & 7) << 10) as u16,
+        );
     }
     say!("The machine did not power off: halting");
     halt_all()

@@ -50,7 +50,10 @@ pub fn init() {
             break;
         }
     }
-    EPOCH_NS.store((seconds * NS_PER_SECOND).saturating_sub(clock::now_ns()), Ordering::Relaxed);
+    EPOCH_NS.store(
+        (seconds * NS_PER_SECOND).saturating_sub(clock::now_ns()),
+        Ordering::Relaxed,
+    );
 }
 
 /// Wall-clock nanoseconds since 1970 at system time 0.
@@ -65,14 +68,25 @@ pub fn set_epoch_ns(epoch_ns: u64) {
 
 /// Seconds since 1970 of a reading; `None` where a field is out of range.
 fn decode(sample: [u8; 7], status_b: u8) -> Option<u64> {
-    let number = |raw: u8| if status_b & BINARY != 0 { raw } else { (raw >> 4) * 10 + (raw & 15) };
+    let number = |raw: u8| {
+        if status_b & BINARY != 0 {
+            raw
+        } else {
+            (raw >> 4) * 10 + (raw & 15)
+        }
+    };
     let [second, minute, hour, day, month, year, century] = sample;
     let mut hours = number(hour & !AFTERNOON);
     if status_b & HOURS_24 == 0 {
         hours = hours % 12 + if hour & AFTERNOON != 0 { 12 } else { 0 };
     }
     let (second, minute, day, month) = (number(second), number(minute), number(day), number(month));
-    if second > 60 || minute > 59 || hours > 23 || !(1..=31).contains(&day) || !(1..=12).contains(&month) {
+    if second > 60
+        || minute > 59
+        || hours > 23
+        || !(1..=31).contains(&day)
+        || !(1..=12).contains(&month)
+    {
         return None;
     }
     let century = match number(century) {
@@ -87,7 +101,11 @@ fn decode(sample: [u8; 7], status_b: u8) -> Option<u64> {
 /// Days from 1970-01-01 to a date of the Gregorian calendar. Counted in years that begin in March, so that a leap day is the
 /// last of its year.
 fn days_since_1970(year: u64, month: u64, day: u64) -> Option<u64> {
-    let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
+    let (year, month) = if month > 2 {
+        (year, month - 3)
+    } else {
+        (year - 1, month + 9)
+    };
     let days = year * 365 + year / 4 - year / 100 + year / 400 + (month * 153 + 2) / 5 + day - 1;
     days.checked_sub(719_468)
 }

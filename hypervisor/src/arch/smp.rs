@@ -7,7 +7,6 @@
 use core::arch::global_asm;
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering};
 
-
 use super::{apic, clock, control, cpu, gdt, tlb};
 use crate::console::{Level, Source, log, say};
 use crate::mm::{self, tables};
@@ -125,7 +124,11 @@ pub fn acpi_id(cpu: u32) -> Option<u32> {
 /// Starts the CPUs whose APIC numbers `ids` gives (the boot CPU's own is skipped), until `limit` CPUs are up.
 pub fn start_others(ids: impl Iterator<Item = u32>, limit: u32) {
     let Some(page) = mm::early::trampoline_page() else {
-        log!(Source::Hypervisor, Level::Warning, "No memory below 640 KiB for starting other CPUs");
+        log!(
+            Source::Hypervisor,
+            Level::Warning,
+            "No memory below 640 KiB for starting other CPUs"
+        );
         return;
     };
     let limit = limit.min(MAX_CPUS as u32);
@@ -136,11 +139,19 @@ pub fn start_others(ids: impl Iterator<Item = u32>, limit: u32) {
             break;
         }
         if !apic::is_x2apic() && id > 254 {
-            log!(Source::Hypervisor, Level::Warning, "CPU with APIC number {id} cannot be reached and is not used");
+            log!(
+                Source::Hypervisor,
+                Level::Warning,
+                "CPU with APIC number {id} cannot be reached and is not used"
+            );
             continue;
         }
         if !start(cpu, id, page) {
-            log!(Source::Hypervisor, Level::Warning, "CPU with APIC number {id} does not start and is not used");
+            log!(
+                Source::Hypervisor,
+                Level::Warning,
+                "CPU with APIC number {id} does not start and is not used"
+            );
             // It may come up yet and would then use the trampoline's parameters: no other CPU may be started.
             break;
         }
@@ -201,7 +212,9 @@ fn write_trampoline(page: u64, cpu: u32, stack: u64) {
     // SAFETY: the page is reserved for this and in the direct map; code and parameters fit in it and do not overlap.
     unsafe {
         core::ptr::copy_nonoverlapping(code, base, bytes);
-        base.add(PARAMETERS).cast::<Parameters>().write_volatile(parameters);
+        base.add(PARAMETERS)
+            .cast::<Parameters>()
+            .write_volatile(parameters);
     }
 }
 

@@ -40,7 +40,9 @@ pub fn parse<M: PhysRead + ?Sized>(memory: &M, magic: u32, at: u32) -> Option<Bo
 /// If it no longer makes sense.
 pub fn keep(magic: u32, at: u32) -> &'static BootInfo<'static> {
     static MEMORY: DirectMapMemory = DirectMapMemory;
-    INFO.call_once(|| parse(&MEMORY, magic, at).expect("the boot loader's information was overwritten"))
+    INFO.call_once(|| {
+        parse(&MEMORY, magic, at).expect("the boot loader's information was overwritten")
+    })
 }
 
 /// What the boot loader said.
@@ -48,5 +50,6 @@ pub fn keep(magic: u32, at: u32) -> &'static BootInfo<'static> {
 /// # Panics
 /// Before [`keep`].
 pub fn info() -> &'static BootInfo<'static> {
-    INFO.get().expect("the boot loader's information is not read yet")
+    INFO.get()
+        .expect("the boot loader's information is not read yet")
 }

@@ -7,7 +7,6 @@ use core::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 
 use crate::sync::Mutex;
 
-
 /// How grave a message is.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 #[repr(u8)]
@@ -76,10 +75,15 @@ pub(super) fn admit(source: Source, level: Level) -> Verdict {
         return Verdict::Drop;
     }
     let now = crate::arch::clock::now_ns();
-    let Some(mut bucket) = BUCKET.try_lock() else { return Verdict::Drop };
+    let Some(mut bucket) = BUCKET.try_lock() else {
+        return Verdict::Drop;
+    };
     let earned = now.saturating_sub(bucket.1) / REFILL_NS;
     if earned > 0 {
-        bucket.0 = bucket.0.saturating_add(earned.min(u64::from(BURST)) as u32).min(BURST);
+        bucket.0 = bucket
+            .0
+            .saturating_add(earned.min(u64::from(BURST)) as u32)
+            .min(BURST);
         bucket.1 = now;
     }
     if bucket.0 == 0 {

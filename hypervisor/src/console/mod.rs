@@ -12,7 +12,6 @@ mod serial;
 use core::fmt::{self, Arguments, Write};
 use core::sync::atomic::{AtomicBool, Ordering};
 
-
 pub use levels::{Level, Source, Thresholds, set_thresholds};
 pub use ring::RingRead;
 pub use serial::Settings;
@@ -40,8 +39,16 @@ struct Input {
     len: usize,
 }
 
-static CONSOLE: Mutex<Console> = Mutex::new(Console { serial: Serial::new(), ring: Ring::new(), mid_line: false });
-static INPUT: Mutex<Input> = Mutex::new(Input { bytes: [0; INPUT_BYTES], first: 0, len: 0 });
+static CONSOLE: Mutex<Console> = Mutex::new(Console {
+    serial: Serial::new(),
+    ring: Ring::new(),
+    mid_line: false,
+});
+static INPUT: Mutex<Input> = Mutex::new(Input {
+    bytes: [0; INPUT_BYTES],
+    first: 0,
+    len: 0,
+});
 
 /// Set by a panic: from then on the lock is not waited for.
 static EMERGENCY: AtomicBool = AtomicBool::new(false);
@@ -83,7 +90,10 @@ pub fn resize_ring(bytes: u64) {
 
 /// Prints what this is.
 pub fn banner() {
-    say!("Xenocryst version {} (Xen 4.17 PV ABI)", env!("CARGO_PKG_VERSION"));
+    say!(
+        "Xenocryst version {} (Xen 4.17 PV ABI)",
+        env!("CARGO_PKG_VERSION")
+    );
 }
 
 /// Whether a message of this source and level is to be printed now. Part of [`log!`].

@@ -28,7 +28,12 @@ pub(super) struct Ring {
 
 impl Ring {
     pub(super) const fn new() -> Self {
-        Self { early: [0; EARLY_BYTES], large: None, produced: 0, cleared: 0 }
+        Self {
+            early: [0; EARLY_BYTES],
+            large: None,
+            produced: 0,
+            cleared: 0,
+        }
     }
 
     fn buffer(&mut self) -> &mut [u8] {
@@ -81,7 +86,9 @@ impl Ring {
 
     /// Moves to a buffer of at least `bytes` bytes from the heap; stays where it is if that is not larger or not to be had.
     pub(super) fn resize(&mut self, bytes: u64) {
-        let bytes = bytes.clamp(EARLY_BYTES as u64, 64 << 20).next_power_of_two() as usize;
+        let bytes = bytes
+            .clamp(EARLY_BYTES as u64, 64 << 20)
+            .next_power_of_two() as usize;
         if bytes <= self.buffer().len() {
             return;
         }

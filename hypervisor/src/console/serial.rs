@@ -51,9 +51,20 @@ impl Default for Settings {
 
 impl Settings {
     /// The first port, 115,200 baud, 8n1.
-    pub const COM1: Self = Self { base: 0x3f8, irq: 4, baud: Some(MAX_BAUD), data_bits: 8, parity: b'n', stop_bits: 1 };
+    pub const COM1: Self = Self {
+        base: 0x3f8,
+        irq: 4,
+        baud: Some(MAX_BAUD),
+        data_bits: 8,
+        parity: b'n',
+        stop_bits: 1,
+    };
     /// The second port.
-    pub const COM2: Self = Self { base: 0x2f8, irq: 3, ..Self::COM1 };
+    pub const COM2: Self = Self {
+        base: 0x2f8,
+        irq: 3,
+        ..Self::COM1
+    };
 
     fn line_control(&self) -> u8 {
         let parity = match self.parity {
@@ -77,7 +88,12 @@ pub(super) struct Serial {
 
 impl Serial {
     pub(super) const fn new() -> Self {
-        Self { base: 0, irq: 0, present: false, interrupts: false }
+        Self {
+            base: 0,
+            irq: 0,
+            present: false,
+            interrupts: false,
+        }
     }
 
     fn get(&self, register: u16) -> u8 {
@@ -96,7 +112,8 @@ impl Serial {
         }
         (self.base, self.irq) = (settings.base, settings.irq);
         self.set(register::SCRATCH, 0x5a);
-        self.present = self.get(register::SCRATCH) == 0x5a && self.get(register::LINE_STATUS) != 0xff;
+        self.present =
+            self.get(register::SCRATCH) == 0x5a && self.get(register::LINE_STATUS) != 0xff;
         if !self.present {
             return;
         }

@@ -33,10 +33,20 @@ pub(super) struct Plan {
 
 /// Works out what is RAM and what is free, below `limit`.
 pub(super) fn plan(info: &BootInfo<'_>, loader: &Regions, limit: u64) -> Plan {
-    let reachable = (1_u64 << cpu::features().physical_bits).min(super::layout::DIRECT_MAP_END - super::layout::DIRECT_MAP).min(limit);
+    let reachable = (1_u64 << cpu::features().physical_bits)
+        .min(super::layout::DIRECT_MAP_END - super::layout::DIRECT_MAP)
+        .min(limit);
     let mut ram = Regions::new();
-    for entry in info.memory.entries().iter().filter(|entry| entry.kind == MemoryKind::Usable) {
-        let start = entry.start.checked_next_multiple_of(PAGE_SIZE).unwrap_or(u64::MAX);
+    for entry in info
+        .memory
+        .entries()
+        .iter()
+        .filter(|entry| entry.kind == MemoryKind::Usable)
+    {
+        let start = entry
+            .start
+            .checked_next_multiple_of(PAGE_SIZE)
+            .unwrap_or(u64::MAX);
         let end = entry.end.min(reachable) & !(PAGE_SIZE - 1);
         // A range too many is RAM that goes unused; the map was cut already where it had more entries than this.
         let _ = ram.add(start, end);
@@ -44,7 +54,8 @@ pub(super) fn plan(info: &BootInfo<'_>, loader: &Regions, limit: u64) -> Plan {
     let mut free = ram.clone();
     let mut keep = |start: u64, end: u64| {
         let end = end.checked_next_multiple_of(PAGE_SIZE).unwrap_or(u64::MAX);
-        free.remove(start & !(PAGE_SIZE - 1), end).expect("the memory map has too many pieces");
+        free.remove(start & !(PAGE_SIZE - 1), end)
+            .expect("the memory map has too many pieces");
     };
     keep(0, LOW_MEMORY);
     let (start, end) = image::physical_range();
@@ -62,8 +73,15 @@ pub(super) fn plan(info: &BootInfo<'_>, loader: &Regions, limit: u64) -> Plan {
 /// Chooses the page, as high below 640 KiB as the firmware and the loader leave room.
 fn note_trampoline(ram: &Regions, info: &BootInfo<'_>, loader: &Regions) {
     let mut low = ram.clone();
-    let used = loader.as_slice().iter().map(|region| (region.start, region.end));
-    for (start, end) in used.chain(info.modules().iter().map(|module| (module.start, module.end))) {
+    let used = loader
+        .as_slice()
+        .iter()
+        .map(|region| (region.start, region.end));
+    for (start, end) in used.chain(
+        info.modules()
+            .iter()
+            .map(|module| (module.start, module.end)),
+    ) {
         // With too many pieces there is no trampoline: the machine then runs on one CPU.
         if low.remove(start, end).is_err() {
             return;
@@ -93,7 +111,9 @@ impl EarlyMemory {
     /// # Safety
     /// The first 4 GiB must be mapped at address 0 for as long as this value, and what is borrowed from it, is used.
     pub unsafe fn new() -> Self {
-        Self { read: RefCell::new(Regions::new()) }
+        Self {
+            read: RefCell::new(Regions::new()),
+        }
     }
 
     /// All that was read.

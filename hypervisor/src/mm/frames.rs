@@ -22,7 +22,10 @@ pub(super) fn init(free: Regions) {
 /// Takes `bytes` bytes at a multiple of `align` out of the firmware's ranges, below `limit` if that matters. `None` when
 /// there is no such run, or when the ranges were handed over.
 pub(super) fn take_early(bytes: u64, align: u64, limit: u64, side: Side) -> Option<Maddr> {
-    FREE.lock().as_mut()?.take(bytes, align, limit, side).map(Maddr::new)
+    FREE.lock()
+        .as_mut()?
+        .take(bytes, align, limit, side)
+        .map(Maddr::new)
 }
 
 /// Ends the early phase: all that is still free goes to the caller.

@@ -37,9 +37,17 @@ impl OomHandler for Grow {
             return Err(());
         }
         // The allocator keeps a few words of its own in each run.
-        let wanted = layout.size().checked_add(layout.align()).and_then(|sum| sum.checked_add(4096)).ok_or(())?;
+        let wanted = layout
+            .size()
+            .checked_add(layout.align())
+            .and_then(|sum| sum.checked_add(4096))
+            .ok_or(())?;
         let pages = (wanted as u64).div_ceil(PAGE_SIZE);
-        let order = pages.checked_next_power_of_two().ok_or(())?.ilog2().max(GROWTH_ORDER);
+        let order = pages
+            .checked_next_power_of_two()
+            .ok_or(())?
+            .ilog2()
+            .max(GROWTH_ORDER);
         if order > MAX_GROWTH_ORDER {
             return Err(());
         }

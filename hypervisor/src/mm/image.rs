@@ -14,7 +14,10 @@ unsafe extern "C" {
 
 /// The image's first and last virtual address (the latter exclusive).
 pub(super) fn range() -> (u64, u64) {
-    (core::ptr::addr_of!(image_start) as u64, core::ptr::addr_of!(image_end) as u64)
+    (
+        core::ptr::addr_of!(image_start) as u64,
+        core::ptr::addr_of!(image_end) as u64,
+    )
 }
 
 /// The physical addresses that the image occupies.

@@ -25,7 +25,10 @@ pub enum Caching {
 /// `None` when the range wraps, or page tables or addresses run out.
 pub fn ioremap(at: Maddr, bytes: u64, caching: Caching) -> Option<*mut u8> {
     let first = at.raw() & !(PAGE_SIZE - 1);
-    let end = at.raw().checked_add(bytes)?.checked_next_multiple_of(PAGE_SIZE)?;
+    let end = at
+        .raw()
+        .checked_add(bytes)?
+        .checked_next_multiple_of(PAGE_SIZE)?;
     if end > 1 << 52 {
         return None;
     }

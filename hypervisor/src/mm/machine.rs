@@ -41,7 +41,9 @@ pub(super) fn init(storage: Storage<'static>, config: Config) -> &'static Machin
 
 /// `2^order` frames for the hypervisor, from the engine's free list.
 pub(super) fn alloc_hypervisor_frames(order: u32) -> Option<Mfn> {
-    ENGINE.get()?.allocate_frames(u8::try_from(order).ok()?, AddressLimit::NONE)
+    ENGINE
+        .get()?
+        .allocate_frames(u8::try_from(order).ok()?, AddressLimit::NONE)
 }
 
 /// The word at `at` as an atomic.

@@ -45,8 +45,11 @@ impl Scratch {
     /// Maps one more run of frames, of 2 MiB if that much is wanted and there.
     fn extend(&mut self, end: u64) -> Option<()> {
         let engine = machine::engine();
-        let large = end - self.mapped >= PAGE_SIZE << LARGE_ORDER && self.mapped % (PAGE_SIZE << LARGE_ORDER) == 0;
-        let run = large.then(|| engine.allocate_frames(LARGE_ORDER, AddressLimit::NONE)).flatten();
+        let large = end - self.mapped >= PAGE_SIZE << LARGE_ORDER
+            && self.mapped % (PAGE_SIZE << LARGE_ORDER) == 0;
+        let run = large
+            .then(|| engine.allocate_frames(LARGE_ORDER, AddressLimit::NONE))
+            .flatten();
         let (first, order) = match run {
             Some(first) => (first, LARGE_ORDER),
             None => (engine.allocate_frames(0, AddressLimit::NONE)?, 0),
@@ -66,7 +69,9 @@ impl Drop for Scratch {
         let mut runs = alloc::vec::Vec::new();
         let mut done = 0;
         while done < self.mapped {
-            let Some((first, bytes)) = tables::unmap(self.at + done) else { break };
+            let Some((first, bytes)) = tables::unmap(self.at + done) else {
+                break;
+            };
             runs.push((first, (bytes / PAGE_SIZE).ilog2() as u8));
             done += bytes;
         }
@@ -98,7 +103,9 @@ fn reserve(size: u64) -> Option<u64> {
     let mut next = NEXT.lock();
     let at = *next;
     // A large page between buffers stays empty.
-    let after = at.checked_add(size)?.checked_add(PAGE_SIZE << LARGE_ORDER)?;
+    let after = at
+        .checked_add(size)?
+        .checked_add(PAGE_SIZE << LARGE_ORDER)?;
     if after > IOREMAP {
         return None;
     }

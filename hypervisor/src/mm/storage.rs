@@ -58,14 +58,24 @@ impl Table<'_> {
         let span = PIECE / self.entry * PAGE_SIZE;
         (0..(frame_count(self.ram) * PAGE_SIZE).div_ceil(span)).map(move |index| {
             let (start, end) = (index * span, (index + 1) * span);
-            (index, self.ram.as_slice().iter().any(|region| region.start < end && start < region.end))
+            (
+                index,
+                self.ram
+                    .as_slice()
+                    .iter()
+                    .any(|region| region.start < end && start < region.end),
+            )
         })
     }
 
     /// Takes RAM for the table and maps it.
     fn map(&self) -> Result<(), NoFrame> {
         let blank = frames::alloc_page().ok_or(NoFrame)?.maddr();
-        let places = [Some((self.base, tables::DATA)), self.guest_base.map(|at| (at, tables::READ_ONLY | bits::USER))];
+        let places = [
+            Some((self.base, tables::DATA)),
+            self.guest_base
+                .map(|at| (at, tables::READ_ONLY | bits::USER)),
+        ];
         for (index, has_ram) in self.pieces() {
             let piece = if has_ram {
                 Some(frames::take_early(PIECE, PIECE, u64::MAX, Side::High).ok_or(NoFrame)?)
@@ -87,14 +97,19 @@ impl Table<'_> {
     /// Fills every piece that has RAM of its own with the entry of a frame that is no RAM.
     fn fill(&self) {
         for (index, _) in self.pieces().filter(|(_, has_ram)| *has_ram) {
-            fill((self.base + index * PIECE) as *mut u64, PIECE / 8, self.blank);
+            fill(
+                (self.base + index * PIECE) as *mut u64,
+                PIECE / 8,
+                self.blank,
+            );
         }
     }
 }
 
 /// Maps the page `blank` at every page of the piece at `to`.
 fn map_blank(to: u64, blank: Maddr, flags: u64) -> Result<(), NoFrame> {
-    (0..PIECE / PAGE_SIZE).try_for_each(|page| tables::map(to + page * PAGE_SIZE, blank, PAGE_SIZE, flags, 1))
+    (0..PIECE / PAGE_SIZE)
+        .try_for_each(|page| tables::map(to + page * PAGE_SIZE, blank, PAGE_SIZE, flags, 1))
 }
 
 /// Stores `word` `count` times from `at` on.
@@ -112,11 +127,23 @@ fn fill(at: *mut u64, count: u64, word: u64) {
 }
 
 fn frame_table(ram: &Regions) -> Table<'_> {
-    Table { base: FRAME_TABLE, guest_base: None, entry: size_of::<Frame>() as u64, blank: 0, ram }
+    Table {
+        base: FRAME_TABLE,
+        guest_base: None,
+        entry: size_of::<Frame>() as u64,
+        blank: 0,
+        ram,
+    }
 }
 
 fn m2p(ram: &Regions) -> Table<'_> {
-    Table { base: M2P, guest_base: Some(M2P_GUEST), entry: M2P_ENTRY, blank: INVALID_M2P_ENTRY, ram }
+    Table {
+        base: M2P,
+        guest_base: Some(M2P_GUEST),
+        entry: M2P_ENTRY,
+        blank: INVALID_M2P_ENTRY,
+        ram,
+    }
 }
 
 /// Takes RAM for both tables and maps them at their places.
@@ -133,7 +160,10 @@ pub(super) fn start_engine(ram: &Regions) {
     note_m2p_pieces(&m2p(ram));
 
     let count = frame_count(ram) as usize;
-    let owned: &'static [AtomicU32] = (0..DOMAIN_NUMBERS).map(|_| AtomicU32::new(0)).collect::<Vec<_>>().leak();
+    let owned: &'static [AtomicU32] = (0..DOMAIN_NUMBERS)
+        .map(|_| AtomicU32::new(0))
+        .collect::<Vec<_>>()
+        .leak();
     // SAFETY: both tables are mapped for `count` entries, initialised above, live for ever, and are accessed from here on
     // only through these references (guests read the M2P; the types are atomics).
     let engine_storage = unsafe {
@@ -147,11 +177,18 @@ pub(super) fn start_engine(ram: &Regions) {
     let free = frames::hand_over().expect("free memory was handed over twice");
     let mut kept = ram.clone();
     for region in free.as_slice() {
-        kept.remove(region.start, region.end).expect("the memory map has too many pieces");
-        engine.donate(Mfn::new(region.start / PAGE_SIZE), region.bytes() / PAGE_SIZE);
+        kept.remove(region.start, region.end)
+            .expect("the memory map has too many pieces");
+        engine.donate(
+            Mfn::new(region.start / PAGE_SIZE),
+            region.bytes() / PAGE_SIZE,
+        );
     }
     for region in kept.as_slice() {
-        engine.claim(Mfn::new(region.start / PAGE_SIZE), region.bytes() / PAGE_SIZE);
+        engine.claim(
+            Mfn::new(region.start / PAGE_SIZE),
+            region.bytes() / PAGE_SIZE,
+        );
     }
 }
 
@@ -174,7 +211,11 @@ fn config() -> Config {
     let mut hypervisor_l4 = [0; 16];
     for (index, slot) in hypervisor_l4.iter_mut().enumerate() {
         let number = super::layout::FIRST_SLOT + index;
-        *slot = if number == PER_DOMAIN_SLOT { 0 } else { tables::slot_entry(number) };
+        *slot = if number == PER_DOMAIN_SLOT {
+            0
+        } else {
+            tables::slot_entry(number)
+        };
     }
     let physical_bits = crate::arch::cpu::features().physical_bits;
     Config {

@@ -29,7 +29,8 @@ pub mod bits {
 }
 
 /// Read, write; cached; not executable.
-pub const DATA: u64 = bits::PRESENT | bits::WRITABLE | bits::ACCESSED | bits::DIRTY | bits::GLOBAL | bits::NO_EXECUTE;
+pub const DATA: u64 =
+    bits::PRESENT | bits::WRITABLE | bits::ACCESSED | bits::DIRTY | bits::GLOBAL | bits::NO_EXECUTE;
 /// Read only; cached; not executable.
 pub const READ_ONLY: u64 = bits::PRESENT | bits::ACCESSED | bits::GLOBAL | bits::NO_EXECUTE;
 /// Read and execute.
@@ -85,7 +86,10 @@ fn new_table() -> Result<Maddr, NoFrame> {
 fn next(table: Maddr, index: usize) -> Result<Maddr, NoFrame> {
     let value = read(table, index);
     if value & bits::PRESENT != 0 {
-        assert!(value & bits::LARGE == 0, "a large page is where a page table was expected");
+        assert!(
+            value & bits::LARGE == 0,
+            "a large page is where a page table was expected"
+        );
         return Ok(Maddr::new(value & ADDRESS_MASK));
     }
     let made = new_table()?;
@@ -105,7 +109,9 @@ pub(super) fn build() -> Result<Maddr, NoFrame> {
 
 /// The hypervisor's own root table: its slots and nothing else. CPUs without a guest run on it.
 pub fn root() -> Maddr {
-    *ROOT.get().expect("the hypervisor's page tables are not built yet")
+    *ROOT
+        .get()
+        .expect("the hypervisor's page tables are not built yet")
 }
 
 /// Makes the root table that other CPUs start on: the hypervisor's slots, and `page` at its physical address. It lies below
@@ -141,7 +147,14 @@ pub fn map(to: u64, from: Maddr, bytes: u64, flags: u64, largest: u8) -> Result<
 }
 
 /// [`map`], under the root table at `root`.
-pub(super) fn map_in(root: Maddr, to: u64, from: Maddr, bytes: u64, flags: u64, largest: u8) -> Result<(), NoFrame> {
+pub(super) fn map_in(
+    root: Maddr,
+    to: u64,
+    from: Maddr,
+    bytes: u64,
+    flags: u64,
+    largest: u8,
+) -> Result<(), NoFrame> {
     let (mut at, mut from, end) = (to, from.raw(), to + bytes);
     while at < end {
         let fits = |level: u8| {
@@ -172,7 +185,9 @@ pub fn translate(at: u64) -> Option<Maddr> {
         }
         if level == 1 || value & bits::LARGE != 0 {
             let size = PAGE_SIZE << (9 * (u32::from(level) - 1));
-            return Some(Maddr::new((value & ADDRESS_MASK & !(size - 1)) | (at & (size - 1))));
+            return Some(Maddr::new(
+                (value & ADDRESS_MASK & !(size - 1)) | (at & (size - 1)),
+            ));
         }
         table = Maddr::new(value & ADDRESS_MASK);
     }
@@ -222,7 +237,10 @@ pub(super) struct Tree {
 pub(super) fn build_tree(l1_tables: usize) -> Result<Tree, NoFrame> {
     let l3 = new_table()?;
     let l2 = next(l3, 0)?;
-    let mut tree = Tree { l3: l3.mfn(), l1: [None; 4] };
+    let mut tree = Tree {
+        l3: l3.mfn(),
+        l1: [None; 4],
+    };
     for (index, slot) in tree.l1.iter_mut().enumerate().take(l1_tables) {
         *slot = Some(next(l2, index)?.mfn());
     }
