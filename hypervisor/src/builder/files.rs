@@ -32,7 +32,12 @@ impl BootFile {
             return &[];
         }
         // SAFETY: RAM in the direct map which nobody writes to while this exists, as `of` was promised.
-        unsafe { core::slice::from_raw_parts(direct_map(Maddr::new(self.start)), (self.end - self.start) as usize) }
+        unsafe {
+            core::slice::from_raw_parts(
+                direct_map(Maddr::new(self.start)),
+                (self.end - self.start) as usize,
+            )
+        }
     }
 
     /// Whole pages in it: what [`BootFile::discard`] gives back.

@@ -32,7 +32,11 @@ pub struct Frames {
 impl Frames {
     /// None yet.
     pub fn none(domain: &'static Domain) -> Self {
-        Self { blocks: Vec::new(), order: MAX_ORDER, memory: &domain.memory }
+        Self {
+            blocks: Vec::new(),
+            order: MAX_ORDER,
+            memory: &domain.memory,
+        }
     }
 
     /// Gives the domain frames up to `count` in all, in as large blocks as there are. `None` if there are not that many.
@@ -73,7 +77,9 @@ impl Frames {
 
     /// How many there are.
     pub fn count(&self) -> u64 {
-        self.blocks.last().map_or(0, |block| block.pfn + block.count)
+        self.blocks
+            .last()
+            .map_or(0, |block| block.pfn + block.count)
     }
 
     /// The frame behind `pfn`.
@@ -81,7 +87,9 @@ impl Frames {
     /// # Panics
     /// If the domain has no such PFN: the layout is checked before.
     pub fn mfn(&self, pfn: u64) -> Mfn {
-        let index = self.blocks.partition_point(|block| block.pfn + block.count <= pfn);
+        let index = self
+            .blocks
+            .partition_point(|block| block.pfn + block.count <= pfn);
         let block = &self.blocks[index];
         Mfn::new(block.mfn + (pfn - block.pfn))
     }
@@ -104,7 +112,9 @@ impl Frames {
     pub fn write(&self, at: u64, bytes: &[u8]) {
         self.stretches(at, bytes.len() as u64, |to, offset, length| {
             // SAFETY: inside one frame of a domain that does not run yet; the source is a borrowed slice elsewhere.
-            unsafe { core::ptr::copy_nonoverlapping(bytes[offset..offset + length].as_ptr(), to, length) };
+            unsafe {
+                core::ptr::copy_nonoverlapping(bytes[offset..offset + length].as_ptr(), to, length)
+            };
         });
     }
 

@@ -10,7 +10,9 @@ mod start_info;
 mod tables;
 
 use alloc::string::{String, ToString};
+use core::sync::atomic::Ordering;
 
+use xenocryst_abi::assist::kind::PAE_EXTENDED_CR3;
 use xenocryst_abi::pte::TABLE_ENTRIES;
 use xenocryst_abi::start_info::MAX_GUEST_CMDLINE;
 use xenocryst_abi::{Mfn, PAGE_SIZE, Pfn};
@@ -50,9 +52,15 @@ impl core::fmt::Display for Failure {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         match self {
             Self::Kernel(reason) => f.write_str(reason),
-            Self::NoRoomToUnpack(bytes) => write!(f, "there are no {} MiB free to unpack the kernel", bytes >> 20),
+            Self::NoRoomToUnpack(bytes) => write!(
+                f,
+                "there are no {} MiB free to unpack the kernel",
+                bytes >> 20
+            ),
             Self::NoMemory => f.write_str("there is not that much memory free"),
-            Self::Misplaced(at) => write!(f, "the kernel's part at {at:#x} lies outside dom0's memory"),
+            Self::Misplaced(at) => {
+                write!(f, "the kernel's part at {at:#x} lies outside dom0's memory")
+            }
             Self::Tables(refusal) => write!(f, "its first page tables are refused: {refusal}"),
         }
     }
@@ -105,7 +113,11 @@ fn load(
 ) -> Result<(Layout, u64), Failure> {
     let limit = MAX_GUEST_CMDLINE - 1;
     if files.command_line.len() > limit {
-        return Err(Refusal::CommandLineTooLong { bytes: files.command_line.len(), limit }.into());
+        return Err(Refusal::CommandLineTooLong {
+            bytes: files.command_line.len(),
+            limit,
+        }
+        .into());
     }
     let unpacked;
     let image = match KernelFile::find(files.kernel.bytes(), nr_pages * PAGE_SIZE)? {
@@ -118,20 +130,49 @@ fn load(
     let kernel = pv_kernel(image)?;
     let initrd = files.initrd.bytes();
     let layout = Layout::new(&Needs::of(&kernel, initrd.len() as u64, nr_pages))?;
-    say!("Dom0: kernel {:#x}-{:#x}, entry {:#x}", kernel.virt_start, kernel.virt_end, kernel.entry);
-    say!("Dom0: mapped {:#x}-{:#x}, P2M at {:#x}", layout.start, layout.end, layout.p2m_address);
-    say!("Dom0: {} MiB of memory, initrd of {} kB", nr_pages >> 8, initrd.len() >> 10);
+    say!(
+        "Dom0: kernel {:#x}-{:#x}, entry {:#x}",
+        kernel.virt_start,
+        kernel.virt_end,
+        kernel.entry
+    );
+    say!(
+        "Dom0: mapped {:#x}-{:#x}, P2M at {:#x}",
+        layout.start,
+        layout.end,
+        layout.p2m_address
+    );
+    say!(
+        "Dom0: {} MiB of memory, initrd of {} kB",
+        nr_pages >> 8,
+        initrd.len() >> 10
+    );
+    if kernel.notes.pae_extended {
+        // Means nothing to 64-bit kernels, but they are told of it as a feature, and it is what their note asks for.
+        domain
+            .vm_assist
+            .fetch_or(1 << PAE_EXTENDED_CR3, Ordering::Relaxed);
+    }
     frames.grow(layout.end_pfn).ok_or(Failure::NoMemory)?;
     load_kernel(frames, &layout, &kernel)?;
     frames.write(layout.initrd_pfn * PAGE_SIZE, initrd);
     tables::write(frames, &layout);
-    start_info::write(domain, frames, &layout, &kernel, files, nr_pages, boot::info().display);
+    start_info::write(
+        domain,
+        frames,
+        &layout,
+        &kernel,
+        files,
+        nr_pages,
+        boot::info().display,
+    );
     Ok((layout, kernel.entry))
 }
 
 /// The unpacked image.
 fn unpack(packed: &Packed<'_>) -> Result<Scratch, Failure> {
-    let mut image = Scratch::new(packed.unpacked).ok_or(Failure::NoRoomToUnpack(packed.unpacked))?;
+    let mut image =
+        Scratch::new(packed.unpacked).ok_or(Failure::NoRoomToUnpack(packed.unpacked))?;
     packed.unpack(&mut image)?;
     Ok(image)
 }
@@ -142,17 +183,26 @@ fn load_kernel(frames: &Frames, layout: &Layout, kernel: &PvKernel<'_>) -> Resul
     for segment in kernel.elf.segments() {
         let address = segment.physical.wrapping_add(kernel.virt_offset);
         let misplaced = Failure::Misplaced(address);
-        let Some(offset) = address.checked_sub(layout.start) else { return Err(misplaced) };
+        let Some(offset) = address.checked_sub(layout.start) else {
+            return Err(misplaced);
+        };
         let size = segment.memory_bytes;
-        if offset.checked_add(size).is_none_or(|last| last > end) || segment.file.len() as u64 > size {
+        if offset.checked_add(size).is_none_or(|last| last > end)
+            || segment.file.len() as u64 > size
+        {
             return Err(misplaced);
         }
         frames.write(offset, segment.file);
-        frames.zero(offset + segment.file.len() as u64, size - segment.file.len() as u64);
+        frames.zero(
+            offset + segment.file.len() as u64,
+            size - segment.file.len() as u64,
+        );
     }
     if let Some(at) = kernel.notes.hypercall_page {
         match at.checked_sub(layout.start) {
-            Some(offset) if offset % PAGE_SIZE == 0 && offset < end => frames.write(offset, &hypercall_page()),
+            Some(offset) if offset % PAGE_SIZE == 0 && offset < end => {
+                frames.write(offset, &hypercall_page())
+            }
             _ => return Err(Failure::Misplaced(at)),
         }
     }
@@ -162,7 +212,9 @@ fn load_kernel(frames: &Frames, layout: &Layout, kernel: &PvKernel<'_>) -> Resul
 /// The 128 entries of 32 bytes of a hypercall page: each saves RCX and R11, which SYSCALL takes, and calls.
 pub fn hypercall_page() -> [u8; PAGE_SIZE as usize] {
     /// push rcx; push r11; mov eax, n; syscall; pop r11; pop rcx; ret
-    const CALL: [u8; 14] = [0x51, 0x41, 0x53, 0xb8, 0, 0, 0, 0, 0x0f, 0x05, 0x41, 0x5b, 0x59, 0xc3];
+    const CALL: [u8; 14] = [
+        0x51, 0x41, 0x53, 0xb8, 0, 0, 0, 0, 0x0f, 0x05, 0x41, 0x5b, 0x59, 0xc3,
+    ];
     /// push rcx; push r11; push rax; mov eax, n; syscall: the return takes all three from the stack.
     const RETURN: [u8; 11] = [0x51, 0x41, 0x53, 0x50, 0xb8, 0, 0, 0, 0, 0x0f, 0x05];
     let mut page = [0xcc; PAGE_SIZE as usize];
@@ -202,8 +254,13 @@ fn enter_at(vcpu: &'static Vcpu, root: Mfn, entry: u64, layout: &Layout) -> Resu
     let memory = &vcpu.domain.memory;
     let mut budget = Budget::unlimited();
     // An unlimited budget is never exhausted.
-    let _: Progress<()> = engine().pin_table(memory, root, Level::L4, &mut budget).map_err(Failure::Tables)?;
-    if let Progress::Done(reference) = engine().get_root(memory, root, &mut budget).map_err(Failure::Tables)? {
+    let _: Progress<()> = engine()
+        .pin_table(memory, root, Level::L4, &mut budget)
+        .map_err(Failure::Tables)?;
+    if let Progress::Done(reference) = engine()
+        .get_root(memory, root, &mut budget)
+        .map_err(Failure::Tables)?
+    {
         vcpu.roots.lock().kernel = Some(reference);
     }
     vcpu.kernel_cr3.set(root.maddr().raw());

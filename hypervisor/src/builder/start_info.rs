@@ -29,7 +29,11 @@ pub fn write(
     display: Option<Display>,
 ) {
     let mut info = StartInfo::new_zeroed();
-    let magic = if kernel.notes.pae_extended { MAGIC_PAE } else { MAGIC };
+    let magic = if kernel.notes.pae_extended {
+        MAGIC_PAE
+    } else {
+        MAGIC
+    };
     info.magic[..magic.len()].copy_from_slice(magic);
     info.nr_pages = nr_pages;
     info.shared_info = domain.shared_info_mfn().maddr().raw();
@@ -67,7 +71,16 @@ pub fn write(
 /// The screen as the loader leaves it; without word from it, as the firmware does: VGA text mode, 80 by 25.
 fn screen(display: Option<Display>) -> [u8; size_of::<VgaTextInfo>()] {
     match display {
-        Some(Display::Graphics { address, pitch, width, height, depth, red, green, blue }) => {
+        Some(Display::Graphics {
+            address,
+            pitch,
+            width,
+            height,
+            depth,
+            red,
+            green,
+            blue,
+        }) => {
             let mut screen = VgaLfbInfo::new_zeroed();
             screen.video_type = video::EFI_LFB;
             screen.width = width as u16;

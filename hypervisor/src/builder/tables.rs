@@ -22,7 +22,10 @@ pub fn write(frames: &Frames, layout: &Layout) {
     fill(frames, layout, &layout.main_mapping());
     if let Some(p2m) = layout.p2m_mapping() {
         let tables = layout.p2m_tables.iter().sum::<u64>();
-        frames.zero((layout.p2m_pfn + layout.p2m_pages) * PAGE_SIZE, tables * PAGE_SIZE);
+        frames.zero(
+            (layout.p2m_pfn + layout.p2m_pages) * PAGE_SIZE,
+            tables * PAGE_SIZE,
+        );
         fill(frames, layout, &p2m);
     }
 }
@@ -37,7 +40,11 @@ fn fill(frames: &Frames, layout: &Layout, mapping: &Mapping) {
             let slot = at % span / step;
             let entry = if level == 1 {
                 let pfn = mapping.pfn + (at - mapping.start) / PAGE_SIZE;
-                let flags = if layout.is_table(pfn) { READ_ONLY } else { READ_WRITE };
+                let flags = if layout.is_table(pfn) {
+                    READ_ONLY
+                } else {
+                    READ_WRITE
+                };
                 frames.mfn(pfn).maddr().raw() | flags
             } else {
                 let below = mapping.tables[level - 2] + (at / step - mapping.start / step);
