@@ -92,9 +92,10 @@ impl Reference {
 
     fn now(self) -> u64 {
         match self {
-            // SAFETY: the counter of a mapped HPET. 32 bits are read, as some count no further.
             Self::Hpet { registers, .. } => {
-                u64::from(unsafe { ((registers + 0xf0) as *const u32).read_volatile() })
+                let counter = (registers + 0xf0) as *const u32;
+                // SAFETY: the counter of a mapped HPET. 32 bits are read, as some count no further.
+                u64::from(unsafe { counter.read_volatile() })
             }
             // SAFETY: reading the timer has no effect.
             Self::PmTimer { port } => u64::from(unsafe { inl(port) }),

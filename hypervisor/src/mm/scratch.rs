@@ -46,7 +46,7 @@ impl Scratch {
     fn extend(&mut self, end: u64) -> Option<()> {
         let engine = machine::engine();
         let large = end - self.mapped >= PAGE_SIZE << LARGE_ORDER
-            && self.mapped % (PAGE_SIZE << LARGE_ORDER) == 0;
+            && self.mapped.is_multiple_of(PAGE_SIZE << LARGE_ORDER);
         let run = large
             .then(|| engine.allocate_frames(LARGE_ORDER, AddressLimit::NONE))
             .flatten();
