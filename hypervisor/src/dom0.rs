@@ -24,15 +24,22 @@ const KEPT_BACK: u64 = 64 << 20;
 pub fn start() {
     let options = options::options();
     let info = boot::info();
-    let Some(kernel) = info.modules().first() else { panic!("no dom0 kernel: the boot loader gave no module") };
+    let Some(kernel) = info.modules().first() else {
+        panic!("no dom0 kernel: the boot loader gave no module")
+    };
     let files = Files {
         kernel: boot_file(kernel),
-        initrd: info.modules().get(1).map_or_else(BootFile::default, boot_file),
+        initrd: info
+            .modules()
+            .get(1)
+            .map_or_else(BootFile::default, boot_file),
         command_line: info.module_options(0).unwrap_or(""),
     };
     let domain = make_domain(options);
     let nr_pages = memory_for(options, &files) / PAGE_SIZE;
-    domain.memory.set_max_pages(u32::try_from(nr_pages).unwrap_or(u32::MAX));
+    domain
+        .memory
+        .set_max_pages(u32::try_from(nr_pages).unwrap_or(u32::MAX));
     let first = domain.vcpu(0).expect("made above");
     if let Err(failure) = builder::build(domain, first, files, nr_pages) {
         panic!("dom0 cannot be built: {failure}");
@@ -64,16 +71,26 @@ fn make_domain(options: &Options<'_>) -> &'static Domain {
 fn io_access() -> IoAccess {
     let mut io = IoAccess::all();
     let local = Maddr::new(msr::rdmsr(msr::APIC_BASE)).mfn();
-    let boards = (0..).map_while(ioapic::describe).map(|ioapic| ioapic.maddr.mfn());
+    let boards = (0..)
+        .map_while(ioapic::describe)
+        .map(|ioapic| ioapic.maddr.mfn());
     for frame in boards.chain([local]) {
-        assert!(io.deny(IoRange { first: frame, last: frame }), "too many interrupt controllers");
+        assert!(
+            io.deny(IoRange {
+                first: frame,
+                last: frame
+            }),
+            "too many interrupt controllers"
+        );
     }
     io
 }
 
 /// The bytes of memory dom0 gets: the files' memory is free once they are loaded.
 fn memory_for(options: &Options<'_>, files: &Files<'_>) -> u64 {
-    let free = (engine().free_frame_count() + files.kernel.whole_pages() + files.initrd.whole_pages()) * PAGE_SIZE;
+    let free =
+        (engine().free_frame_count() + files.kernel.whole_pages() + files.initrd.whole_pages())
+            * PAGE_SIZE;
     let available = free.saturating_sub(KEPT_BACK.min(free / 8));
     options.dom0_mem.bytes(available).min(available) / PAGE_SIZE * PAGE_SIZE
 }

@@ -96,7 +96,9 @@ pub const CPU_INFO_SIZE: usize = size_of::<CpuInfo>();
 pub fn this_cpu() -> &'static CpuInfo {
     let rsp: usize;
     // SAFETY: reads a register.
-    unsafe { core::arch::asm!("mov {}, rsp", out(reg) rsp, options(nomem, nostack, preserves_flags)) };
+    unsafe {
+        core::arch::asm!("mov {}, rsp", out(reg) rsp, options(nomem, nostack, preserves_flags))
+    };
     let info = (rsp | (STACK_SIZE - 1)) + 1 - CPU_INFO_SIZE;
     // SAFETY: every stack the hypervisor runs on lies in an aligned block whose top holds an initialised CpuInfo that
     // lives for ever; fields that change are cells or atomics, and only this CPU uses the cells.

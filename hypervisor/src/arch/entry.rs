@@ -32,8 +32,12 @@ pub struct SyscallScratch {
 
 /// One scratch area a CPU, by CPU number. The assembly addresses it by name.
 #[unsafe(no_mangle)]
-pub static SYSCALL_SCRATCH: [SyscallScratch; MAX_CPUS] =
-    [const { SyscallScratch { guest_rsp: AtomicU64::new(0), stack: AtomicU64::new(0) } }; MAX_CPUS];
+pub static SYSCALL_SCRATCH: [SyscallScratch; MAX_CPUS] = [const {
+    SyscallScratch {
+        guest_rsp: AtomicU64::new(0),
+        stack: AtomicU64::new(0),
+    }
+}; MAX_CPUS];
 
 unsafe extern "C" {
     /// 256 stubs, [`VECTOR_STUB_SIZE`] apart.

@@ -25,7 +25,9 @@ pub fn fixup(rip: u64) -> Option<u64> {
         core::slice::from_raw_parts(start.cast::<Entry>(), bytes / size_of::<Entry>())
     };
     entries.iter().find_map(|entry| {
-        let target = |field: &i32| (core::ptr::from_ref(field) as u64).wrapping_add_signed(i64::from(*field));
+        let target = |field: &i32| {
+            (core::ptr::from_ref(field) as u64).wrapping_add_signed(i64::from(*field))
+        };
         (target(&entry.fault) == rip).then(|| target(&entry.fixup))
     })
 }

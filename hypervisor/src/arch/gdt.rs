@@ -106,7 +106,9 @@ pub fn make_block(cpu: u32, apic_id: u32) -> u64 {
     block.tss.io_bitmap = size_of::<Tss>() as u16;
     block.gdt.fill(core::ptr::addr_of!(block.tss) as u64);
     let scratch = &entry::SYSCALL_SCRATCH[cpu as usize];
-    scratch.stack.store(rsp0, core::sync::atomic::Ordering::Release);
+    scratch
+        .stack
+        .store(rsp0, core::sync::atomic::Ordering::Release);
     BLOCKS[cpu as usize].call_once(|| base);
     info as u64
 }
@@ -141,14 +143,19 @@ pub fn system_descriptor(base: u64, limit: u64, kind: u64) -> (u64, u64) {
 /// # Safety
 /// The page at `reserved` must hold the hypervisor's descriptors of the running CPU and stay mapped.
 pub unsafe fn load_gdt(reserved: u64) {
-    let pointer = TablePointer { limit: (FIRST_RESERVED + 4096 - 1) as u16, base: reserved.wrapping_sub(FIRST_RESERVED) };
+    let pointer = TablePointer {
+        limit: (FIRST_RESERVED + 4096 - 1) as u16,
+        base: reserved.wrapping_sub(FIRST_RESERVED),
+    };
     // SAFETY: the caller's contract.
     unsafe { asm!("lgdt [{}]", in(reg) &pointer, options(readonly, nostack, preserves_flags)) };
 }
 
 /// Sets the local descriptor table to `entries` descriptors at `base`, or to none, in `cpu`'s descriptors, and loads it.
 pub fn load_ldt(cpu: u32, base: u64, entries: u32) {
-    let Some(page) = reserved_page(cpu) else { return };
+    let Some(page) = reserved_page(cpu) else {
+        return;
+    };
     let selector = if entries == 0 {
         0
     } else {
@@ -169,7 +176,8 @@ fn idt() -> &'static Idt {
     IDT.call_once(|| {
         let mut idt = Idt([[0; 2]; 256]);
         for (vector, gate) in idt.0.iter_mut().enumerate() {
-            let handler = core::ptr::addr_of!(entry::vector_stubs) as u64 + (vector * entry::VECTOR_STUB_SIZE) as u64;
+            let handler = core::ptr::addr_of!(entry::vector_stubs) as u64
+                + (vector * entry::VECTOR_STUB_SIZE) as u64;
             let ist = match vector {
                 8 => 1,
                 2 => 2,
@@ -196,7 +204,10 @@ fn idt() -> &'static Idt {
 /// Must run on the CPU whose block was made for `cpu`, in ring 0 with interrupts off.
 pub unsafe fn load_tables(cpu: u32) {
     let page = reserved_page(cpu).expect("the CPU's block is made first");
-    let idt = TablePointer { limit: 4095, base: core::ptr::from_ref(idt()) as u64 };
+    let idt = TablePointer {
+        limit: 4095,
+        base: core::ptr::from_ref(idt()) as u64,
+    };
     let tss = (page + (u64::from(TSS_SELECTOR) & 0xfff)) as *mut u64;
     // SAFETY: the tables live for ever; the selectors loaded are those that `fill` wrote; the busy bit of the TSS
     // descriptor is cleared first so that LTR does not fault.
@@ -243,11 +254,19 @@ unsafe fn load_syscall_registers(cpu: u32) {
     unsafe {
         // System calls on, no-execute on.
         wrmsr(EFER, rdmsr(EFER) | 1 | 1 << 11);
-        wrmsr(STAR, u64::from(HYPERVISOR_CS) << 32 | u64::from(RING3_BASE) << 48);
-        wrmsr(LSTAR, core::ptr::addr_of!(entry::syscall_stubs) as u64 + offset);
-        wrmsr(CSTAR, core::ptr::addr_of!(entry::syscall32_stubs) as u64 + offset);
+        wrmsr(
+            STAR,
+            u64::from(HYPERVISOR_CS) << 32 | u64::from(RING3_BASE) << 48,
+        );
+        wrmsr(
+            LSTAR,
+            core::ptr::addr_of!(entry::syscall_stubs) as u64 + offset,
+        );
+        wrmsr(
+            CSTAR,
+            core::ptr::addr_of!(entry::syscall32_stubs) as u64 + offset,
+        );
         // AC, NT, RF, VM, IOPL, DF, IF, TF and the arithmetic flags are cleared on entry.
         wrmsr(SFMASK, 0x0007_7fd5);
     }
 }
-

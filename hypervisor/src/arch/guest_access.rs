@@ -7,8 +7,8 @@
 use core::arch::asm;
 use core::mem::{MaybeUninit, size_of};
 
-use xenocryst_abi::{Vaddr, layout};
 use xenocryst_abi::hypercall::errno::{EFAULT, Errno};
+use xenocryst_abi::{Vaddr, layout};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 /// First address of the hypervisor's range (`HYPERVISOR_VIRT_START`).
@@ -90,6 +90,74 @@ pub fn write_u64(at: Vaddr, value: u64) -> Result<(), Errno> {
     if fault == 0 { Ok(()) } else { Err(EFAULT) }
 }
 
+/// Reads `N` words from `at` on.
+///
+/// # Errors
+/// As [`read_u64`], for any of them.
+#[inline(always)]
+pub fn read_words<const N: usize>(at: Vaddr) -> Result<[u64; N], Errno> {
+    if !is_guest_range(at, N as u64 * 8) {
+        return Err(EFAULT);
+    }
+    let mut words = [0; N];
+    let mut fault: u32 = 0;
+    for (index, word) in words.iter_mut().enumerate() {
+        // SAFETY: inside the range checked; a fault is recovered by the exception table with `fault` set.
+        unsafe {
+            asm!(
+                "2: mov {value}, [{at}]",
+                "3:",
+                ".pushsection .ex_table, \"a\"",
+                ".long 2b - ., 4f - .",
+                ".popsection",
+                ".pushsection .text.fixup, \"ax\"",
+                "4: mov {fault:e}, 1",
+                "xor {value:e}, {value:e}",
+                "jmp 3b",
+                ".popsection",
+                at = in(reg) at.raw() + index as u64 * 8,
+                value = out(reg) *word,
+                fault = inout(reg) fault,
+                options(nostack),
+            );
+        }
+    }
+    if fault == 0 { Ok(words) } else { Err(EFAULT) }
+}
+
+/// Writes `N` words from `at` on.
+///
+/// # Errors
+/// As [`write_u64`], for any of them; those before it may have been written.
+#[inline(always)]
+pub fn write_words<const N: usize>(at: Vaddr, words: &[u64; N]) -> Result<(), Errno> {
+    if !is_guest_range(at, N as u64 * 8) {
+        return Err(EFAULT);
+    }
+    let mut fault: u32 = 0;
+    for (index, word) in words.iter().enumerate() {
+        // SAFETY: as in `read_words`; the store goes to guest memory only.
+        unsafe {
+            asm!(
+                "2: mov [{at}], {value}",
+                "3:",
+                ".pushsection .ex_table, \"a\"",
+                ".long 2b - ., 4f - .",
+                ".popsection",
+                ".pushsection .text.fixup, \"ax\"",
+                "4: mov {fault:e}, 1",
+                "jmp 3b",
+                ".popsection",
+                at = in(reg) at.raw() + index as u64 * 8,
+                value = in(reg) *word,
+                fault = inout(reg) fault,
+                options(nostack),
+            );
+        }
+    }
+    if fault == 0 { Ok(()) } else { Err(EFAULT) }
+}
+
 /// Copies `words` words of 8 bytes and then `tail` bytes. Returns false on a fault.
 ///
 /// # Safety
@@ -148,7 +216,14 @@ pub fn copy_to(at: Vaddr, from: &[u8]) -> Result<(), Errno> {
         return Err(EFAULT);
     }
     // SAFETY: the guest range is checked; `from` is only read.
-    let done = unsafe { copy_raw(at.raw(), from.as_ptr() as u64, from.len() / 8, from.len() % 8) };
+    let done = unsafe {
+        copy_raw(
+            at.raw(),
+            from.as_ptr() as u64,
+            from.len() / 8,
+            from.len() % 8,
+        )
+    };
     if done { Ok(()) } else { Err(EFAULT) }
 }
 
@@ -164,10 +239,19 @@ pub fn read<T: FromBytes>(at: Vaddr) -> Result<T, Errno> {
     let mut value = MaybeUninit::<T>::zeroed();
     // SAFETY: the guest range is checked; the other side is our own storage of that size.
     let done = unsafe {
-        copy_raw(value.as_mut_ptr() as u64, at.raw(), size_of::<T>() / 8, size_of::<T>() % 8)
+        copy_raw(
+            value.as_mut_ptr() as u64,
+            at.raw(),
+            size_of::<T>() / 8,
+            size_of::<T>() % 8,
+        )
     };
     // SAFETY: every byte is initialised, and any bytes make a `T: FromBytes`.
-    if done { Ok(unsafe { value.assume_init() }) } else { Err(EFAULT) }
+    if done {
+        Ok(unsafe { value.assume_init() })
+    } else {
+        Err(EFAULT)
+    }
 }
 
 /// Writes a value of any plain type at `at`.

@@ -11,16 +11,31 @@ global_asm!(
     .global memcpy
 memcpy:                                     // (rdi to, rsi from, rdx bytes) -> rax to
     mov rax, rdi
-    mov rcx, rdx
-    cmp rdx, 32
+    cmp rdx, 16
     ja 2f
-1:  rep movsb
-    ret
-2:  shr rcx, 3
-    rep movsq
+    cmp edx, 8
+    jae 3f
+    cmp edx, 4
+    jae 4f
     mov ecx, edx
-    and ecx, 7
-    jnz 1b
+    rep movsb
+    ret
+2:  mov r8, [rsi + rdx - 8]                 // the tail, read before an overlapping copy downwards can reach it
+    lea r9, [rdi + rdx - 8]
+    mov rcx, rdx
+    shr rcx, 3
+    rep movsq
+    mov [r9], r8
+    ret
+3:  mov rcx, [rsi]
+    mov r8, [rsi + rdx - 8]
+    mov [rdi], rcx
+    mov [rdi + rdx - 8], r8
+    ret
+4:  mov ecx, [rsi]
+    mov r8d, [rsi + rdx - 4]
+    mov [rdi], ecx
+    mov [rdi + rdx - 4], r8d
     ret
 
     .balign 16

@@ -54,7 +54,11 @@ fn save(vcpu: &'static Vcpu, regs: &GuestRegs) {
     unsafe {
         vcpu.fs_base.set(rdmsr(MSR_FS_BASE));
         let (active, other) = (rdmsr(MSR_GS_BASE), rdmsr(MSR_SHADOW_GS_BASE));
-        let (kernel, user) = if vcpu.in_kernel() { (active, other) } else { (other, active) };
+        let (kernel, user) = if vcpu.in_kernel() {
+            (active, other)
+        } else {
+            (other, active)
+        };
         vcpu.gs_base_kernel.set(kernel);
         vcpu.gs_base_user.set(user);
         fpu::save(vcpu.fpu);
@@ -64,7 +68,11 @@ fn save(vcpu: &'static Vcpu, regs: &GuestRegs) {
 
 fn load_address_space(cpu: &CpuInfo, next: &'static Vcpu) {
     next.domain.memory.set_cpu_dirty(cpu.cpu);
-    let cr3 = if next.in_kernel() { next.kernel_cr3.get() } else { next.user_cr3.get() };
+    let cr3 = if next.in_kernel() {
+        next.kernel_cr3.get()
+    } else {
+        next.user_cr3.get()
+    };
     // SAFETY: a vCPU that may run has a validated root in force, which carries the hypervisor's slots.
     unsafe { control::write_cr3(cr3) };
     if let Some(previous) = cpu.current.get()

@@ -78,7 +78,11 @@ pub fn domain(plan: Plan) -> Result<&'static Domain, NoMemory> {
 /// # Errors
 /// [`NoMemory`]; also when the number is out of range.
 pub fn vcpu(domain: &'static Domain, id: u32) -> Result<&'static Vcpu, NoMemory> {
-    let slot = domain.vcpus.get(id as usize).filter(|_| id < domain.max_vcpus).ok_or(NoMemory)?;
+    let slot = domain
+        .vcpus
+        .get(id as usize)
+        .filter(|_| id < domain.max_vcpus)
+        .ok_or(NoMemory)?;
     if let Some(made) = slot.get() {
         return Ok(made);
     }
@@ -90,8 +94,15 @@ pub fn vcpu(domain: &'static Domain, id: u32) -> Result<&'static Vcpu, NoMemory>
     let fpu_area = direct_map(zeroed_frame()?).raw() as *mut u8;
     // SAFETY: a page of its own, aligned and used by nobody else yet.
     unsafe { fpu::initialise(fpu_area) };
-    let vcpu: &'static Vcpu = Box::leak(Box::new(new_vcpu(domain, id, VcpuInfo::new(info), fpu_area)));
-    vcpu.info.upcall_mask().store(1, core::sync::atomic::Ordering::Relaxed);
+    let vcpu: &'static Vcpu = Box::leak(Box::new(new_vcpu(
+        domain,
+        id,
+        VcpuInfo::new(info),
+        fpu_area,
+    )));
+    vcpu.info
+        .upcall_mask()
+        .store(1, core::sync::atomic::Ordering::Relaxed);
     crate::sched::register(vcpu).map_err(|_| NoMemory)?;
     Ok(slot.call_once(|| vcpu))
 }
@@ -122,6 +133,7 @@ fn new_vcpu(domain: &'static Domain, id: u32, info: VcpuInfo, fpu_area: *mut u8)
         cr2: Cell::new(0),
         cr4: Cell::new(0),
         xcr0: Cell::new(1),
+        continuation: Cell::new([0; 6]),
         io_bitmap: Cell::new((0, 0)),
         iopl: Cell::new(0),
         debug: Cell::new([0, 0, 0, 0, 0, 0, 0xffff_0ff0, 0x400]),
@@ -130,6 +142,7 @@ fn new_vcpu(domain: &'static Domain, id: u32, info: VcpuInfo, fpu_area: *mut u8)
         gdt_entries: Cell::new(0),
         ldt_base: Cell::new(0),
         ldt_entries: Cell::new(0),
+        ldt_mapped: Cell::new(false),
         saved_regs: UnsafeCell::new(GuestRegs::default()),
         fpu: fpu_area,
         processor: AtomicU32::new(0),

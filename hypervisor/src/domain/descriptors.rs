@@ -37,9 +37,13 @@ impl Held {
 
 /// Loads `vcpu`'s tables on `cpu`, which is about to run it.
 pub fn load(cpu: u32, vcpu: &'static Vcpu) {
-    let Some(page) = gdt::reserved_page(cpu) else { return };
+    let Some(page) = gdt::reserved_page(cpu) else {
+        return;
+    };
     let frame = layout::maddr_of(page).map(|maddr| maddr.mfn());
-    vcpu.domain.per_domain.set(vcpu.id as usize, GUEST_GDT_PAGES, frame);
+    vcpu.domain
+        .per_domain
+        .set(vcpu.id as usize, GUEST_GDT_PAGES, frame);
     let window = PerDomain::gdt_address(vcpu.id as usize);
     control::invlpg(window + gdt::FIRST_RESERVED);
     // SAFETY: the hypervisor's page was just mapped above the guest's, for this CPU.
@@ -48,7 +52,11 @@ pub fn load(cpu: u32, vcpu: &'static Vcpu) {
 }
 
 fn load_ldt(cpu: u32, vcpu: &Vcpu) {
-    gdt::load_ldt(cpu, PerDomain::ldt_address(vcpu.id as usize), vcpu.ldt_entries.get());
+    gdt::load_ldt(
+        cpu,
+        PerDomain::ldt_address(vcpu.id as usize),
+        vcpu.ldt_entries.get(),
+    );
 }
 
 /// Replaces `vcpu`'s GDT by `entries` descriptors in `frames`.
@@ -72,7 +80,11 @@ pub fn set_gdt(vcpu: &'static Vcpu, frames: &[u64], entries: usize) -> Result<()
     }
     let window = PerDomain::gdt_address(vcpu.id as usize);
     for (page, reference) in held.iter().enumerate() {
-        vcpu.domain.per_domain.set(vcpu.id as usize, page, reference.as_ref().map(DescriptorRef::mfn));
+        vcpu.domain.per_domain.set(
+            vcpu.id as usize,
+            page,
+            reference.as_ref().map(DescriptorRef::mfn),
+        );
         control::invlpg(window + page as u64 * PAGE_SIZE);
     }
     vcpu.gdt_entries.set(entries as u32);
@@ -86,7 +98,8 @@ pub fn set_gdt(vcpu: &'static Vcpu, frames: &[u64], entries: usize) -> Result<()
 /// # Errors
 /// `EINVAL` for more than 8192 entries, a base that is not page-aligned, or one in the hypervisor's range.
 pub fn set_ldt(vcpu: &'static Vcpu, base: u64, entries: u64) -> Result<(), Errno> {
-    let in_guest = crate::arch::guest_access::is_guest_range(Vaddr::new(base), entries.saturating_mul(8));
+    let in_guest =
+        crate::arch::guest_access::is_guest_range(Vaddr::new(base), entries.saturating_mul(8));
     if entries > 8192 || base % PAGE_SIZE != 0 || !in_guest || !Vaddr::new(base).is_canonical() {
         return Err(EINVAL);
     }
@@ -102,11 +115,17 @@ pub fn set_ldt(vcpu: &'static Vcpu, base: u64, entries: u64) -> Result<(), Errno
 
 /// Unmaps and lets go of the LDT pages mapped so far.
 pub fn drop_ldt_pages(vcpu: &'static Vcpu) {
+    // Hardly any guest has an LDT, and every change of address space comes by here.
+    if !vcpu.ldt_mapped.replace(false) {
+        return;
+    }
     let old = core::mem::take(&mut vcpu.descriptors.lock().ldt);
     let window = PerDomain::ldt_address(vcpu.id as usize);
     for (page, reference) in old.iter().enumerate() {
         if reference.is_some() {
-            vcpu.domain.per_domain.set(vcpu.id as usize, GDT_PAGES + page, None);
+            vcpu.domain
+                .per_domain
+                .set(vcpu.id as usize, GDT_PAGES + page, None);
             control::invlpg(window + page as u64 * PAGE_SIZE);
         }
     }
@@ -127,10 +146,17 @@ pub fn map_ldt_page(vcpu: &'static Vcpu, offset: u64) -> bool {
     let page = (offset / PAGE_SIZE) as usize;
     let linear = Vaddr::new(vcpu.ldt_base.get().wrapping_add(page as u64 * PAGE_SIZE));
     let root = Mfn::new(vcpu.kernel_cr3.get() / PAGE_SIZE);
-    let Some(at) = engine().translate(&vcpu.domain.memory, root, linear) else { return false };
+    let Some(at) = engine().translate(&vcpu.domain.memory, root, linear) else {
+        return false;
+    };
     let frame = at.mfn();
-    let Ok(reference) = engine().get_descriptor_page(&vcpu.domain.memory, frame) else { return false };
-    vcpu.domain.per_domain.set(vcpu.id as usize, GDT_PAGES + page, Some(frame));
+    let Ok(reference) = engine().get_descriptor_page(&vcpu.domain.memory, frame) else {
+        return false;
+    };
+    vcpu.domain
+        .per_domain
+        .set(vcpu.id as usize, GDT_PAGES + page, Some(frame));
+    vcpu.ldt_mapped.set(true);
     let old = vcpu.descriptors.lock().ldt[page].replace(reference);
     release(vcpu, [old]);
     true

@@ -33,7 +33,11 @@ pub fn load(vcpu: &'static Vcpu, context: &VcpuGuestContext) -> Result<(), Errno
     for register in [0, 1, 2, 3, 6, 7] {
         cpu_state::store_debug_register(vcpu, register, context.debugreg[register as usize])?;
     }
-    descriptors::set_gdt(vcpu, &context.gdt_frames[..14], usize::try_from(context.gdt_ents).map_err(|_| EINVAL)?)?;
+    descriptors::set_gdt(
+        vcpu,
+        &context.gdt_frames[..14],
+        usize::try_from(context.gdt_ents).map_err(|_| EINVAL)?,
+    )?;
     load_roots(vcpu, context)?;
     load_registers(vcpu, context);
     Ok(())
@@ -50,8 +54,14 @@ fn check_addresses(context: &VcpuGuestContext) -> Result<(), Errno> {
         context.ldt_base,
     ];
     let ldt_ok = context.ldt_ents <= 8192 && context.ldt_base % PAGE_SIZE == 0;
-    let canonical = addresses.iter().all(|address| Vaddr::new(*address).is_canonical());
-    if canonical && ldt_ok { Ok(()) } else { Err(EINVAL) }
+    let canonical = addresses
+        .iter()
+        .all(|address| Vaddr::new(*address).is_canonical());
+    if canonical && ldt_ok {
+        Ok(())
+    } else {
+        Err(EINVAL)
+    }
 }
 
 /// Takes the kernel's root from CR3 and the user mode's, if any, from CR1.
@@ -68,7 +78,8 @@ fn load_roots(vcpu: &'static Vcpu, context: &VcpuGuestContext) -> Result<(), Err
         },
     };
     vcpu.kernel_cr3.set(kernel.mfn().maddr().raw());
-    vcpu.user_cr3.set(user.as_ref().map_or(0, |user| user.mfn().maddr().raw()));
+    vcpu.user_cr3
+        .set(user.as_ref().map_or(0, |user| user.mfn().maddr().raw()));
     let mut roots = vcpu.roots.lock();
     roots.kernel = Some(kernel);
     roots.user = user;
@@ -89,10 +100,20 @@ fn load_registers(vcpu: &'static Vcpu, context: &VcpuGuestContext) {
     vcpu.kernel_mode.set(u64::from(in_kernel));
     vcpu.kernel_ss.set((context.kernel_ss & 0xffff) | 3);
     vcpu.kernel_sp.set(context.kernel_sp);
-    let callback = |address, masks: u64| Callback { address, mask_events: context.flags & masks != 0 };
-    vcpu.event_callback.set(callback(context.event_callback_eip, 0));
-    vcpu.failsafe_callback.set(callback(context.failsafe_callback_eip, flag::FAILSAFE_DISABLES_EVENTS));
-    vcpu.set_syscall(callback(context.syscall_callback_eip, flag::SYSCALL_DISABLES_EVENTS));
+    let callback = |address, masks: u64| Callback {
+        address,
+        mask_events: context.flags & masks != 0,
+    };
+    vcpu.event_callback
+        .set(callback(context.event_callback_eip, 0));
+    vcpu.failsafe_callback.set(callback(
+        context.failsafe_callback_eip,
+        flag::FAILSAFE_DISABLES_EVENTS,
+    ));
+    vcpu.set_syscall(callback(
+        context.syscall_callback_eip,
+        flag::SYSCALL_DISABLES_EVENTS,
+    ));
     vcpu.fs_base.set(context.fs_base);
     vcpu.gs_base_kernel.set(context.gs_base_kernel);
     vcpu.gs_base_user.set(context.gs_base_user);
@@ -103,7 +124,13 @@ fn load_registers(vcpu: &'static Vcpu, context: &VcpuGuestContext) {
     vcpu.selectors.set([user.ds, user.es, user.fs, user.gs]);
     if context.flags & flag::I387_VALID != 0 {
         // SAFETY: the area is the vCPU's own, 4096 bytes, and the vCPU is not loaded anywhere.
-        unsafe { core::ptr::copy_nonoverlapping(context.fpu_ctxt.as_ptr(), vcpu.fpu, context.fpu_ctxt.len()) };
+        unsafe {
+            core::ptr::copy_nonoverlapping(
+                context.fpu_ctxt.as_ptr(),
+                vcpu.fpu,
+                context.fpu_ctxt.len(),
+            )
+        };
         mask_mxcsr(vcpu);
     }
     // SAFETY: the vCPU is not running, so nobody else touches its saved registers.
@@ -123,7 +150,13 @@ fn mask_mxcsr(vcpu: &Vcpu) {
 
 /// The registers as a ring 3 program may have them.
 fn registers(user: &CpuUserRegs) -> GuestRegs {
-    let selector = |given: u16, flat: u64| if given & !3 == 0 { flat } else { u64::from(given | 3) };
+    let selector = |given: u16, flat: u64| {
+        if given & !3 == 0 {
+            flat
+        } else {
+            u64::from(given | 3)
+        }
+    };
     GuestRegs {
         r15: user.r15,
         r14: user.r14,

@@ -105,7 +105,12 @@ pub fn find(id: DomId) -> Option<&'static Domain> {
     if id == DomId::DOM0 {
         return DOM0.get().copied();
     }
-    DOMAINS.lock().iter().flatten().find(|domain| domain.id == id).copied()
+    DOMAINS
+        .lock()
+        .iter()
+        .flatten()
+        .find(|domain| domain.id == id)
+        .copied()
 }
 
 /// Calls `each` with every domain that is published.
@@ -117,7 +122,10 @@ pub fn for_each(each: impl Fn(&'static Domain)) {
 /// The domain with the lowest number that is at least `number`.
 pub fn first_from(number: u32) -> Option<&'static Domain> {
     let domains = DOMAINS.lock();
-    let from = domains.iter().flatten().filter(|domain| u32::from(domain.id.0) >= number);
+    let from = domains
+        .iter()
+        .flatten()
+        .filter(|domain| u32::from(domain.id.0) >= number);
     from.min_by_key(|domain| domain.id.0).copied()
 }
 

@@ -84,7 +84,8 @@ impl SharedInfo {
 
     /// The address of vCPU `id`'s legacy `vcpu_info`; `None` from [`LEGACY_VCPUS`] up.
     pub fn vcpu_info(&self, id: u32) -> Option<Vaddr> {
-        (id < LEGACY_VCPUS).then(|| Vaddr::new(self.at(id as usize * VCPU_INFO_SIZE as usize) as u64))
+        (id < LEGACY_VCPUS)
+            .then(|| Vaddr::new(self.at(id as usize * VCPU_INFO_SIZE as usize) as u64))
     }
 }
 

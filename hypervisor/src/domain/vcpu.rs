@@ -95,6 +95,8 @@ pub struct Vcpu {
     pub cr4: Cell<u64>,
     /// Extended control register 0.
     pub xcr0: Cell<u64>,
+    /// The arguments with which a hypercall that was not finished goes on; see `hypercall::Stop::Continue`.
+    pub continuation: Cell<[u64; 6]>,
     /// The guest's own I/O permission bitmap: its linear address, and the number of ports it covers.
     pub io_bitmap: Cell<(u64, u32)>,
     /// I/O privilege level as set by `PHYSDEVOP_set_iopl`.
@@ -111,6 +113,8 @@ pub struct Vcpu {
     pub ldt_base: Cell<u64>,
     /// Entries of the guest's LDT; 0 for none.
     pub ldt_entries: Cell<u32>,
+    /// Whether any page of the LDT is mapped in the vCPU's window.
+    pub ldt_mapped: Cell<bool>,
     /// The registers while the vCPU is not loaded.
     pub saved_regs: UnsafeCell<GuestRegs>,
     /// FXSAVE or XSAVE area while the vCPU is not loaded (64-byte aligned, allocated at creation).
@@ -158,10 +162,12 @@ impl Vcpu {
 
     /// Keeps where system calls enter, and whether the short way may be taken.
     pub fn set_syscall(&self, callback: Callback) {
-        let shows_iopl = self.domain.vm_assist.load(Ordering::Relaxed) & crate::hypercall::vm_assist::ARCHITECTURAL_IOPL;
+        let shows_iopl = self.domain.vm_assist.load(Ordering::Relaxed)
+            & crate::hypercall::vm_assist::ARCHITECTURAL_IOPL;
         let fast = callback.mask_events && shows_iopl == 0;
         self.syscall.set(callback);
-        self.fast_syscall.set(if fast { callback.address } else { 0 });
+        self.fast_syscall
+            .set(if fast { callback.address } else { 0 });
     }
 
     /// The trap table's entry for `vector`.

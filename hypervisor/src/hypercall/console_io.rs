@@ -7,7 +7,7 @@ use core::sync::atomic::Ordering;
 use xenocryst_abi::hypercall::errno::{E2BIG, ENOSYS, EPERM};
 use xenocryst_abi::{Vaddr, console as abi};
 
-use super::{Answer, Call, Stop};
+use super::{Answer, Call};
 use crate::arch::guest_access;
 use crate::console;
 use crate::percpu::this_cpu;
@@ -16,6 +16,7 @@ use crate::percpu::this_cpu;
 const PIECE: usize = 256;
 
 /// `console_io(cmd, count, buffer)`.
+#[inline(never)]
 pub fn handle(call: &Call) -> Answer {
     let [command, count, buffer, ..] = call.args;
     if !call.vcpu.domain.privileged {
@@ -24,13 +25,13 @@ pub fn handle(call: &Call) -> Answer {
     // The ABI's count has 32 bits.
     let count = u64::from(count as u32);
     match command as u32 {
-        abi::WRITE => write(command, count, buffer),
+        abi::WRITE => write(call, count, buffer),
         abi::READ => read(count, buffer),
         _ => Err(ENOSYS.into()),
     }
 }
 
-fn write(command: u64, mut count: u64, mut buffer: u64) -> Answer {
+fn write(call: &Call, mut count: u64, mut buffer: u64) -> Answer {
     let mut text = [0; PIECE];
     while count > 0 {
         let length = count.min(PIECE as u64) as usize;
@@ -40,7 +41,7 @@ fn write(command: u64, mut count: u64, mut buffer: u64) -> Answer {
         count -= length as u64;
         buffer = buffer.wrapping_add(length as u64);
         if count > 0 && this_cpu().work.load(Ordering::Relaxed) != 0 {
-            return Err(call.continue_with([command, count, buffer, 0, 0, 0]));
+            return Err(call.continue_with([call.args[0], count, buffer, 0, 0, 0]));
         }
     }
     Ok(0)

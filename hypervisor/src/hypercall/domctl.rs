@@ -23,6 +23,7 @@ const HEADER: u64 = 16;
 const DOMAIN: u64 = 8;
 
 /// `domctl(op)`.
+#[inline(never)]
 pub fn handle(call: &Call) -> Answer {
     if !call.vcpu.domain.privileged {
         return Err(EPERM.into());

@@ -8,7 +8,7 @@ use xenocryst_abi::hypercall::errno::{ENOSYS, EPERM, ESRCH, Errno};
 use xenocryst_abi::{DomId, Mfn, Vaddr};
 use xenocryst_vcpu::port::Binding;
 
-use super::{Answer, Call, Stop};
+use super::{Answer, Call};
 use crate::arch::guest_access::{read, write};
 use crate::domain::{Domain, find};
 use crate::events;
@@ -17,7 +17,7 @@ use crate::events;
 const RESET_CONTINUED: u32 = 14;
 
 /// `event_channel_op(cmd, arg)`.
-#[inline]
+#[inline(never)]
 pub fn handle(call: &Call) -> Answer {
     let at = Vaddr::new(call.args[1]);
     let domain = call.vcpu.domain;
@@ -138,5 +138,5 @@ fn reset(call: &Call, at: Vaddr) -> Answer {
     }
     let mut args = call.args;
     args[0] = u64::from(RESET_CONTINUED);
-    Err(Stop::Continue(args))
+    Err(call.continue_with(args))
 }

@@ -9,13 +9,14 @@ use xenocryst_abi::grant_table::{GetVersion, QuerySize, SetVersion, SetupTable, 
 use xenocryst_abi::hypercall::errno::{EFAULT, EINVAL, ENOSYS, EPERM, Errno};
 use xenocryst_abi::{DomId, Vaddr};
 
-use super::{Answer, Call, Stop, owners};
+use super::{Answer, Call, owners};
 use crate::arch::guest_access;
 use crate::domain::Domain;
 use crate::grants::MAX_FRAMES;
 use crate::percpu::this_cpu;
 
 /// `grant_table_op(cmd, list, count)`.
+#[inline(never)]
 pub fn handle(call: &Call) -> Answer {
     let [command, list, count, ..] = call.args;
     let count = count as u32;

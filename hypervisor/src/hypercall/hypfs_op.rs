@@ -6,6 +6,7 @@ use xenocryst_abi::hypfs::{VERSION, op};
 use super::{Answer, Call};
 
 /// `hypfs_op(cmd, path, length, buffer, size)`.
+#[inline(never)]
 pub fn handle(call: &Call) -> Answer {
     let [command, path, length, buffer, size, _] = call.args;
     if !call.vcpu.domain.privileged {

@@ -20,22 +20,21 @@ const FORBIDDEN: u64 = 1 << 14 | 1 << 17;
 
 /// Performs the return. The frame (`struct iret_context`) stands at the guest's RSP:
 /// RAX, R11, RCX, flags, RIP, CS, RFLAGS, RSP, SS.
+#[inline(never)]
 pub fn iret(regs: &mut GuestRegs, vcpu: &'static Vcpu) {
-    let mut frame = [0_u64; 9];
-    for (index, word) in frame.iter_mut().enumerate() {
-        let at = Vaddr::new(regs.rsp.wrapping_add(index as u64 * 8));
-        match guest_access::read_u64(at) {
-            Ok(value) => *word = value,
-            Err(_) => {
-                vcpu.domain.crash(format_args!("its return frame at {:#x} cannot be read", regs.rsp));
-                return;
-            }
-        }
-    }
+    let Ok(frame) = guest_access::read_words::<9>(Vaddr::new(regs.rsp)) else {
+        vcpu.domain.crash(format_args!(
+            "its return frame at {:#x} cannot be read",
+            regs.rsp
+        ));
+        return;
+    };
     let [rax, r11, rcx, flags, rip, cs, rflags, rsp, ss] = frame;
     if cs & 3 == 3 {
         if vcpu.user_cr3.get() == 0 {
-            vcpu.domain.crash(format_args!("it returns to user mode without a user root table"));
+            vcpu.domain.crash(format_args!(
+                "it returns to user mode without a user root table"
+            ));
             return;
         }
         toggle_mode(vcpu);
@@ -53,5 +52,7 @@ pub fn iret(regs: &mut GuestRegs, vcpu: &'static Vcpu) {
         regs.rcx = rcx;
     }
     regs.rax = rax;
-    vcpu.info.upcall_mask().store(u8::from(rflags & IF == 0), Ordering::Relaxed);
+    vcpu.info
+        .upcall_mask()
+        .store(u8::from(rflags & IF == 0), Ordering::Relaxed);
 }

@@ -15,6 +15,7 @@ use crate::arch::{apic, cpu, guest_access, smp};
 const HEADER: u64 = 8;
 
 /// `mca(arg)`.
+#[inline(never)]
 pub fn handle(call: &Call) -> Answer {
     if !call.vcpu.domain.privileged {
         return Err(EPERM.into());

@@ -14,7 +14,7 @@ use xenocryst_abi::memory_op::{CMD_MASK, CMD_SHIFT, MemoryDomain, MemoryReservat
 use xenocryst_abi::{DomId, Mfn, Pfn, Vaddr};
 use xenocryst_memory::{AddressLimit, Refusal};
 
-use super::{Answer, Call, Stop, owners, report_refusal};
+use super::{Answer, Call, owners, report_refusal};
 use crate::arch::guest_access;
 use crate::domain::Domain;
 use crate::mm::machine::engine;
@@ -24,6 +24,7 @@ use crate::percpu::this_cpu;
 const CHECK_EVERY: u64 = 64;
 
 /// `memory_op(cmd, arg)`.
+#[inline(never)]
 pub fn handle(call: &Call) -> Answer {
     let [command, argument, ..] = call.args;
     let at = Vaddr::new(argument);
@@ -53,8 +54,14 @@ fn subject(call: &Call, at: Vaddr) -> Result<&'static Domain, Errno> {
 
 /// `XENMEM_maximum_gpfn`: the highest PFN that the guest says it uses, in its shared page (`arch.max_pfn`), less one.
 fn maximum_gpfn(domain: &Domain) -> Answer {
-    let low = domain.shared_info.half(crate::domain::ARCH_SHARED_INFO).load(Ordering::Relaxed);
-    let high = domain.shared_info.half(crate::domain::ARCH_SHARED_INFO + 4).load(Ordering::Relaxed);
+    let low = domain
+        .shared_info
+        .half(crate::domain::ARCH_SHARED_INFO)
+        .load(Ordering::Relaxed);
+    let high = domain
+        .shared_info
+        .half(crate::domain::ARCH_SHARED_INFO + 4)
+        .load(Ordering::Relaxed);
     Ok((u64::from(high) << 32 | u64::from(low)).saturating_sub(1))
 }
 
@@ -87,13 +94,23 @@ fn reservation(call: &Call, at: Vaddr, start: u64, kind: Kind) -> Answer {
         return Ok(start);
     }
     for index in start..request.nr_extents {
-        if index != start && index % CHECK_EVERY == 0 && this_cpu().work.load(Ordering::Relaxed) != 0 {
+        if index != start
+            && index % CHECK_EVERY == 0
+            && this_cpu().work.load(Ordering::Relaxed) != 0
+        {
             let number = match kind {
                 Kind::Increase => op::INCREASE_RESERVATION,
                 Kind::Decrease => op::DECREASE_RESERVATION,
                 Kind::Populate => op::POPULATE_PHYSMAP,
             };
-            return Err(Stop::Continue([u64::from(number) | index << CMD_SHIFT, at.raw(), 0, 0, 0, 0]));
+            return Err(call.continue_with([
+                u64::from(number) | index << CMD_SHIFT,
+                at.raw(),
+                0,
+                0,
+                0,
+                0,
+            ]));
         }
         if one_extent(call, domain, &request, index, kind).is_err() {
             return Ok(index);
@@ -123,7 +140,9 @@ fn one_extent(
     };
     match kind {
         Kind::Increase => {
-            let first = engine().populate_extent(&domain.memory, order, limit, None).map_err(refused)?;
+            let first = engine()
+                .populate_extent(&domain.memory, order, limit, None)
+                .map_err(refused)?;
             match slot {
                 Some(slot) => guest_access::write_u64(slot, first.raw()),
                 None => Ok(()),
@@ -132,19 +151,27 @@ fn one_extent(
         Kind::Populate => {
             let slot = slot.ok_or(EFAULT)?;
             let pfn = Pfn::new(guest_access::read_u64(slot)?);
-            let first = engine().populate_extent(&domain.memory, order, limit, Some(pfn)).map_err(refused)?;
+            let first = engine()
+                .populate_extent(&domain.memory, order, limit, Some(pfn))
+                .map_err(refused)?;
             guest_access::write_u64(slot, first.raw())
         }
         Kind::Decrease => {
             let first = Mfn::new(guest_access::read_u64(slot.ok_or(EFAULT)?)?);
-            engine().decrease_extent(&domain.memory, first, order).map_err(refused)
+            engine()
+                .decrease_extent(&domain.memory, first, order)
+                .map_err(refused)
         }
     }
 }
 
 /// Whether `domain` may see the machine's own layout.
 fn require_privilege(domain: &Domain) -> Result<(), Errno> {
-    if domain.privileged { Ok(()) } else { Err(EPERM) }
+    if domain.privileged {
+        Ok(())
+    } else {
+        Err(EPERM)
+    }
 }
 
 /// Whether `id` names the caller itself.

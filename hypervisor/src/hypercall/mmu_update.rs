@@ -9,7 +9,7 @@ use xenocryst_abi::mmu::{MmuUpdate, UPDATE_PREEMPTED, uvmf};
 use xenocryst_abi::{DomId, Mfn, PAGE_SIZE, Vaddr};
 use xenocryst_memory::{Actors, Budget, Flush, Progress};
 
-use super::{Answer, Call, Stop, owners, refused, tlb};
+use super::{Answer, Call, owners, refused, tlb};
 use crate::arch::{control, guest_access};
 use crate::domain::Domain;
 use crate::mm::machine::engine;
@@ -19,32 +19,53 @@ const REQUEST_SIZE: u64 = size_of::<MmuUpdate>() as u64;
 /// Set in the count of a batch that goes on (`MMU_UPDATE_PREEMPTED`, Xen's own, not in the public headers).
 pub const PREEMPTED: u64 = UPDATE_PREEMPTED as u64;
 
-
 /// `mmu_update(requests, count, done, domains)`.
+#[inline(never)]
 pub fn handle(call: &Call) -> Answer {
     let [list, count, done_at, domains, ..] = call.args;
     let domain = call.vcpu.domain;
+    if count == 1 && done_at == 0 && domains == u64::from(DomId::SELF.0) {
+        return single(call, list);
+    }
     let (tables, pages) = parties(domain, domains)?;
-    let actors = Actors { caller: &domain.memory, tables, pages };
+    let actors = Actors {
+        caller: &domain.memory,
+        tables,
+        pages,
+    };
     let mut batch = Batch::new(count, done_at)?;
     let mut budget = Budget::hypercall();
     while batch.index < batch.count {
         let at = Vaddr::new(list.wrapping_add(batch.index * REQUEST_SIZE));
-        let (ptr, val) = match (guest_access::read_u64(at), guest_access::read_u64(at.wrapping_add(8))) {
-            (Ok(ptr), Ok(val)) => (ptr, val),
-            _ => return batch.finish(Err(EFAULT.into())),
+        let Ok([ptr, val]) = guest_access::read_words::<2>(at) else {
+            return batch.finish(Err(EFAULT.into()));
         };
         match engine().mmu_update(&actors, ptr, val, &mut budget) {
             Ok(Progress::Done(flush)) => owed(flush),
-            Ok(Progress::Preempted) => return batch.pause(list, REQUEST_SIZE, domains),
+            Ok(Progress::Preempted) => return batch.pause(call, list, REQUEST_SIZE, domains),
             Err(refusal) => return batch.finish(Err(refused(call, &refusal))),
         }
         batch.index += 1;
         if budget.is_exhausted() && batch.index < batch.count {
-            return batch.pause(list, REQUEST_SIZE, domains);
+            return batch.pause(call, list, REQUEST_SIZE, domains);
         }
     }
     batch.finish(Ok(0))
+}
+
+/// One request for the caller's own tables and frames: what a guest asks for most.
+#[inline]
+fn single(call: &Call, at: u64) -> Answer {
+    let [ptr, val] = guest_access::read_words::<2>(Vaddr::new(at))?;
+    let actors = Actors::own(&call.vcpu.domain.memory);
+    match engine().mmu_update(&actors, ptr, val, &mut Budget::hypercall()) {
+        Ok(Progress::Done(flush)) => {
+            owed(flush);
+            Ok(0)
+        }
+        Ok(Progress::Preempted) => Err(call.continue_with(call.args)),
+        Err(refusal) => Err(refused(call, &refusal)),
+    }
 }
 
 /// Does what the engine leaves to its caller.
@@ -61,7 +82,13 @@ fn owed(flush: Flush) {
 fn parties(
     domain: &'static Domain,
     domains: u64,
-) -> Result<(&'static xenocryst_memory::DomainMemory, &'static xenocryst_memory::DomainMemory), Errno> {
+) -> Result<
+    (
+        &'static xenocryst_memory::DomainMemory,
+        &'static xenocryst_memory::DomainMemory,
+    ),
+    Errno,
+> {
     let pages = owners::page_owner(domain, DomId(domains as u16))?;
     let tables = match (domains >> 16) as u16 {
         0 => &domain.memory,
@@ -93,7 +120,12 @@ impl Batch {
         if count & PREEMPTED != 0 && done_at != 0 {
             before = u64::from(guest_access::read::<u32>(Vaddr::new(done_at))?);
         }
-        Ok(Self { index: 0, count: count & !PREEMPTED, done_at, before })
+        Ok(Self {
+            index: 0,
+            count: count & !PREEMPTED,
+            done_at,
+            before,
+        })
     }
 
     /// Ends the batch with `answer`, and tells the guest how many requests were done.
@@ -112,22 +144,31 @@ impl Batch {
 
     /// Leaves the rest of the batch to a continuation.
     #[cold]
-    pub fn pause(&self, list: u64, size: u64, domains: u64) -> Answer {
+    pub fn pause(&self, call: &Call, list: u64, size: u64, domains: u64) -> Answer {
         if self.done_at != 0 {
             self.report()?;
         }
         let rest = (self.count - self.index) | PREEMPTED;
-        Err(Stop::Continue([list.wrapping_add(self.index * size), rest, self.done_at, domains, 0, 0]))
+        Err(call.continue_with([
+            list.wrapping_add(self.index * size),
+            rest,
+            self.done_at,
+            domains,
+            0,
+            0,
+        ]))
     }
 }
 
 /// `update_va_mapping(address, value, flags)`.
+#[inline(never)]
 pub fn update_va_mapping(call: &Call) -> Answer {
     let [address, value, flags, ..] = call.args;
     update_one(call, address, value, flags, &call.vcpu.domain.memory)
 }
 
 /// `update_va_mapping_otherdomain(address, value, flags, domain)`.
+#[inline(never)]
 pub fn update_va_mapping_other(call: &Call) -> Answer {
     let [address, value, flags, owner, ..] = call.args;
     let pages = owners::page_owner(call.vcpu.domain, DomId(owner as u16))?;
@@ -143,7 +184,11 @@ fn update_one(
     pages: &'static xenocryst_memory::DomainMemory,
 ) -> Answer {
     let memory = &call.vcpu.domain.memory;
-    let actors = Actors { caller: memory, tables: memory, pages };
+    let actors = Actors {
+        caller: memory,
+        tables: memory,
+        pages,
+    };
     let root = Mfn::new(call.vcpu.kernel_cr3.get() / PAGE_SIZE);
     if let Err(refusal) = engine().update_va_mapping(&actors, root, Vaddr::new(address), value) {
         return Err(refused(call, &refusal));

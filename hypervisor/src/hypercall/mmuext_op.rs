@@ -44,6 +44,7 @@ impl From<Refusal> for Unfinished {
 }
 
 /// `mmuext_op(ops, count, done, domain)`.
+#[inline(never)]
 pub fn handle(call: &Call) -> Answer {
     let [list, count, done_at, domain, ..] = call.args;
     let pages = owners::page_owner(call.vcpu.domain, DomId(domain as u16))?;
@@ -51,13 +52,17 @@ pub fn handle(call: &Call) -> Answer {
     let mut budget = Budget::hypercall();
     while batch.index < batch.count {
         let at = Vaddr::new(list.wrapping_add(batch.index * OP_SIZE));
-        let Ok([command, first, second]) = guest_access::read::<[u64; 3]>(at) else {
+        let Ok([command, first, second]) = guest_access::read_words::<3>(at) else {
             return batch.finish(Err(EFAULT.into()));
         };
-        let op = Op { command: command as u32, first, second };
+        let op = Op {
+            command: command as u32,
+            first,
+            second,
+        };
         match one(call.vcpu, pages, &op, &mut budget) {
             Ok(()) => {}
-            Err(Unfinished::Preempted) => return batch.pause(list, OP_SIZE, domain),
+            Err(Unfinished::Preempted) => return batch.pause(call, list, OP_SIZE, domain),
             Err(Unfinished::Errno(errno)) => return batch.finish(Err(errno.into())),
             Err(Unfinished::Refused(refusal)) => {
                 report_refusal(call.vcpu, &refusal);
@@ -66,8 +71,12 @@ pub fn handle(call: &Call) -> Answer {
         }
         batch.index += 1;
         if budget.is_exhausted() && batch.index < batch.count {
-            return batch.pause(list, OP_SIZE, domain);
+            return batch.pause(call, list, OP_SIZE, domain);
         }
+    }
+    // What unpinning and new roots left to unwind is done here, where it can be interrupted.
+    if engine().finish_unwinding(&call.vcpu.domain.memory, &mut budget) == Progress::Preempted {
+        return batch.pause(call, list, OP_SIZE, domain);
     }
     batch.finish(Ok(0))
 }
@@ -147,7 +156,11 @@ fn new_user_root(vcpu: &'static Vcpu, frame: Mfn, budget: &mut Budget) -> Result
             Progress::Preempted => return Err(Unfinished::Preempted),
         }
     };
-    vcpu.user_cr3.set(if root.is_some() { frame.maddr().raw() } else { 0 });
+    vcpu.user_cr3.set(if root.is_some() {
+        frame.maddr().raw()
+    } else {
+        0
+    });
     let old = core::mem::replace(&mut vcpu.roots.lock().user, root);
     if let Some(old) = old {
         engine().put_root(memory, old, budget);
@@ -156,7 +169,11 @@ fn new_user_root(vcpu: &'static Vcpu, frame: Mfn, budget: &mut Budget) -> Result
 }
 
 fn flush_cache(vcpu: &Vcpu, everywhere: bool) -> Result<(), Unfinished> {
-    if !vcpu.domain.memory.change_io_access(|io| io.permits_something()) {
+    if !vcpu
+        .domain
+        .memory
+        .change_io_access(|io| io.permits_something())
+    {
         return Err(EACCES.into());
     }
     control::wbinvd();
@@ -172,7 +189,10 @@ fn flush_tlb(vcpu: &'static Vcpu, op: &Op) -> Result<(), Unfinished> {
     let (scope, what) = match op.command {
         mmuext::TLB_FLUSH_LOCAL => (tlb::Scope::Local, tlb::What::All),
         mmuext::INVLPG_LOCAL => (tlb::Scope::Local, page),
-        mmuext::TLB_FLUSH_MULTI => (tlb::of_vcpus(domain, Vaddr::new(op.second))?, tlb::What::All),
+        mmuext::TLB_FLUSH_MULTI => (
+            tlb::of_vcpus(domain, Vaddr::new(op.second))?,
+            tlb::What::All,
+        ),
         mmuext::INVLPG_MULTI => (tlb::of_vcpus(domain, Vaddr::new(op.second))?, page),
         mmuext::TLB_FLUSH_ALL => (tlb::all_of(domain), tlb::What::All),
         mmuext::INVLPG_ALL => (tlb::all_of(domain), page),

@@ -48,15 +48,25 @@ pub struct Call {
     pub args: [u64; 6],
 }
 
+impl Call {
+    /// Leaves the rest of the work to the same call with `args`.
+    #[cold]
+    pub fn continue_with(&self, args: [u64; 6]) -> Stop {
+        self.vcpu.continuation.set(args);
+        Stop::Continue
+    }
+}
+
 /// Why a handler did not finish with a value.
 #[derive(Clone, Copy, Debug)]
 pub enum Stop {
     /// The request was refused.
     Errno(Errno),
-    /// Part of the work was done: the call is to be made again, with these arguments, after events were looked at.
-    Continue([u64; 6]),
-    /// The vCPU must not go on (it yields, blocks, or its domain was stopped); the guest later sees this value.
-    Reschedule(u64),
+    /// Part of the work was done: the call is to be made again, after events were looked at, with the arguments given to
+    /// [`Call::continue_with`], the only place that makes this.
+    Continue,
+    /// The vCPU must not go on (it yields, blocks, or its domain was stopped); the guest later sees 0.
+    Reschedule,
 }
 
 impl From<Errno> for Stop {
@@ -74,17 +84,20 @@ pub fn dispatch(regs: &mut GuestRegs, vcpu: &'static Vcpu) {
     if regs.rax == number::IRET {
         return iret::iret(regs, vcpu);
     }
-    let call = Call { vcpu, args: [regs.rdi, regs.rsi, regs.rdx, regs.r10, regs.r8, regs.r9] };
+    let call = Call {
+        vcpu,
+        args: [regs.rdi, regs.rsi, regs.rdx, regs.r10, regs.r8, regs.r9],
+    };
     match invoke(regs.rax, &call) {
         Ok(value) => regs.rax = value,
         Err(Stop::Errno(errno)) => regs.rax = errno_word(errno),
-        Err(Stop::Continue(args)) => {
+        Err(Stop::Continue) => {
             // Back onto the two-byte SYSCALL, with what is left to do.
             regs.rip = regs.rip.wrapping_sub(2);
-            [regs.rdi, regs.rsi, regs.rdx, regs.r10, regs.r8, regs.r9] = args;
+            [regs.rdi, regs.rsi, regs.rdx, regs.r10, regs.r8, regs.r9] = vcpu.continuation.get();
         }
-        Err(Stop::Reschedule(value)) => {
-            regs.rax = value;
+        Err(Stop::Reschedule) => {
+            regs.rax = 0;
             this_cpu().raise(work::SCHEDULE);
         }
     }
@@ -96,19 +109,28 @@ fn errno_word(errno: Errno) -> u64 {
     (-i64::from(errno.0)) as u64
 }
 
-/// Calls the handler of hypercall `op`.
+/// Calls the handler of hypercall `op`: the frequent ones directly, so that they pay for nobody else's stack frame.
+#[inline(always)]
 fn invoke(op: u64, call: &Call) -> Answer {
     match op {
         number::MMU_UPDATE => mmu_update::handle(call),
         number::UPDATE_VA_MAPPING => mmu_update::update_va_mapping(call),
         number::MMUEXT_OP => mmuext_op::handle(call),
+        number::MULTICALL => multicall::handle(call),
         number::STACK_SWITCH => cpu_state::stack_switch(call),
         number::SET_SEGMENT_BASE => cpu_state::set_segment_base(call),
-        number::VCPU_OP => vcpu_op::handle(call),
-        number::EVENT_CHANNEL_OP => event_channel_op::handle(call),
         number::SCHED_OP => sched_op::handle(call),
+        number::EVENT_CHANNEL_OP => event_channel_op::handle(call),
+        _ => invoke_other(op, call),
+    }
+}
+
+/// Calls the handler of any other hypercall.
+#[inline(never)]
+fn invoke_other(op: u64, call: &Call) -> Answer {
+    match op {
+        number::VCPU_OP => vcpu_op::handle(call),
         number::SET_TIMER_OP => set_timer_op::handle(call),
-        number::MULTICALL => multicall::handle(call),
         number::XEN_VERSION => xen_version::handle(call),
         number::CONSOLE_IO => console_io::handle(call),
         number::FPU_TASKSWITCH => cpu_state::fpu_taskswitch(call),
@@ -146,7 +168,14 @@ pub fn refused(call: &Call, refusal: &Refusal) -> Stop {
 /// Logs a refusal, and crashes the domain if that is the refusal's consequence.
 #[cold]
 pub fn report_refusal(vcpu: &'static Vcpu, refusal: &Refusal) {
-    log!(Source::Guest, Level::Warning, "{}v{}: {}", vcpu.domain.id, vcpu.id, refusal);
+    log!(
+        Source::Guest,
+        Level::Warning,
+        "{}v{}: {}",
+        vcpu.domain.id,
+        vcpu.id,
+        refusal
+    );
     if refusal.consequence() == Consequence::CrashDomain {
         vcpu.domain.crash(format_args!("{refusal}"));
     }

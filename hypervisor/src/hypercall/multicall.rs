@@ -18,31 +18,44 @@ const ENTRY_SIZE: u64 = 64;
 const CHECK_EVERY: u64 = 16;
 
 /// Runs the list of `args[1]` elements at `args[0]`.
+#[inline(never)]
 pub fn handle(call: &Call) -> Answer {
     let [list, count, ..] = call.args;
     for index in 0..count {
-        let rest = |done: u64| [list.wrapping_add(done * ENTRY_SIZE), count - done, 0, 0, 0, 0];
+        let rest = |done: u64| {
+            [
+                list.wrapping_add(done * ENTRY_SIZE),
+                count - done,
+                0,
+                0,
+                0,
+                0,
+            ]
+        };
         if index != 0 && index % CHECK_EVERY == 0 && must_pause(call) {
-            return Err(Stop::Continue(rest(index)));
+            return Err(call.continue_with(rest(index)));
         }
         let at = Vaddr::new(list.wrapping_add(index * ENTRY_SIZE));
-        let entry: [u64; 8] = guest_access::read(at)?;
+        let entry = guest_access::read_words::<8>(at)?;
         let [op, _, a, b, c, d, e, f] = entry;
         if op == number::IRET {
             // Leaving kernel mode ends a batch; nothing in the ABI needs it inside one.
             return Err(xenocryst_abi::hypercall::errno::ENOSYS.into());
         }
-        let inner = Call { vcpu: call.vcpu, args: [a, b, c, d, e, f] };
+        let inner = Call {
+            vcpu: call.vcpu,
+            args: [a, b, c, d, e, f],
+        };
         let result = match invoke(op, &inner) {
             Ok(value) => value,
             Err(Stop::Errno(errno)) => errno_word(errno),
-            Err(Stop::Continue(args)) => {
-                guest_access::write(at.wrapping_add(16), &args)?;
-                return Err(Stop::Continue(rest(index)));
+            Err(Stop::Continue) => {
+                guest_access::write(at.wrapping_add(16), &call.vcpu.continuation.get())?;
+                return Err(call.continue_with(rest(index)));
             }
-            Err(Stop::Reschedule(value)) => {
+            Err(Stop::Reschedule) => {
                 this_cpu().raise(crate::percpu::work::SCHEDULE);
-                value
+                0
             }
         };
         guest_access::write_u64(at.wrapping_add(8), result).map_err(|_| EFAULT)?;
@@ -54,5 +67,6 @@ pub fn handle(call: &Call) -> Answer {
 fn must_pause(call: &Call) -> bool {
     let info = &call.vcpu.info;
     this_cpu().work.load(Ordering::Relaxed) != 0
-        || (info.upcall_pending().load(Ordering::Relaxed) != 0 && info.upcall_mask().load(Ordering::Relaxed) == 0)
+        || (info.upcall_pending().load(Ordering::Relaxed) != 0
+            && info.upcall_mask().load(Ordering::Relaxed) == 0)
 }

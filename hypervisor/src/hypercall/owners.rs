@@ -46,5 +46,9 @@ pub fn other(caller: &'static Domain, id: DomId) -> Result<&'static Domain, Errn
         return Ok(caller);
     }
     let found = domain::find(id).ok_or(ESRCH)?;
-    if caller.privileged { Ok(found) } else { Err(EPERM) }
+    if caller.privileged {
+        Ok(found)
+    } else {
+        Err(EPERM)
+    }
 }

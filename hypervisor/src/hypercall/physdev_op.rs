@@ -21,6 +21,7 @@ const MOST_PRIVILEGE: u32 = 3;
 const PORTS: u32 = 65_536;
 
 /// `physdev_op(cmd, arg)`.
+#[inline(never)]
 pub fn handle(call: &Call) -> Answer {
     let [command, argument, ..] = call.args;
     let at = Vaddr::new(argument);

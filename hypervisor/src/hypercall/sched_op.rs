@@ -16,25 +16,25 @@ use crate::{events, sched, time};
 const MAX_POLL_PORTS: usize = 128;
 
 /// `sched_op(cmd, arg)`.
-#[inline]
+#[inline(never)]
 pub fn handle(call: &Call) -> Answer {
     let at = Vaddr::new(call.args[1]);
     let domain = call.vcpu.domain;
     match call.args[0] as u32 {
         op::YIELD => {
             sched::yield_now();
-            Err(Stop::Reschedule(0))
+            Err(Stop::Reschedule)
         }
         op::BLOCK => {
             if sched::block(call.vcpu) {
-                return Err(Stop::Reschedule(0));
+                return Err(Stop::Reschedule);
             }
             Ok(0)
         }
         op::SHUTDOWN => {
             let request: SchedShutdown = guest_access::read(at)?;
             sched::shutdown(domain, request.reason);
-            Err(Stop::Reschedule(0))
+            Err(Stop::Reschedule)
         }
         op::SHUTDOWN_CODE => {
             let request: SchedShutdown = guest_access::read(at)?;
@@ -62,7 +62,7 @@ fn poll(call: &Call, at: Vaddr) -> Answer {
     let ports = &mut ports[..count];
     guest_access::copy_from(ports.as_mut_bytes(), request.ports)?;
     if events::poll(call.vcpu, ports, request.timeout)? {
-        return Err(Stop::Reschedule(0));
+        return Err(Stop::Reschedule);
     }
     Ok(0)
 }

@@ -4,7 +4,7 @@ use super::{Answer, Call};
 use crate::time::{self, Timer};
 
 /// `set_timer_op(timeout)`: expires at system time `timeout` (ns); 0 stops it.
-#[inline]
+#[inline(never)]
 pub fn handle(call: &Call) -> Answer {
     match call.args[0] {
         0 => time::stop_timer(call.vcpu, Timer::SingleShot),

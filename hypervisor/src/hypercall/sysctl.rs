@@ -42,6 +42,7 @@ impl Request {
 }
 
 /// `sysctl(op)`.
+#[inline(never)]
 pub fn handle(call: &Call) -> Answer {
     if !call.vcpu.domain.privileged {
         return Err(EPERM.into());

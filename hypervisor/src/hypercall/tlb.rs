@@ -5,8 +5,8 @@
 
 use core::sync::atomic::Ordering;
 
-use xenocryst_abi::hypercall::errno::Errno;
 use xenocryst_abi::Vaddr;
+use xenocryst_abi::hypercall::errno::Errno;
 
 use crate::arch::{control, guest_access, tlb};
 use crate::domain::Domain;
@@ -48,7 +48,9 @@ pub fn of_vcpus(domain: &Domain, bitmap: Vaddr) -> Result<Scope, Errno> {
     let cpus = domain
         .each_vcpu()
         .filter(|vcpu| wanted >> (vcpu.id & 63) & 1 != 0)
-        .fold(0, |mask, vcpu| mask | 1 << (vcpu.processor.load(Ordering::Relaxed) & 63));
+        .fold(0, |mask, vcpu| {
+            mask | 1 << (vcpu.processor.load(Ordering::Relaxed) & 63)
+        });
     Ok(Scope::Cpus(cpus & domain.memory.dirty_cpus()))
 }
 

@@ -29,7 +29,13 @@ pub fn set_trap_table(call: &Call) -> Answer {
         if address == 0 {
             return Ok(0);
         }
-        store_trap(call.vcpu, head as u8, (head >> 8) as u8, (head >> 16) as u16, address)?;
+        store_trap(
+            call.vcpu,
+            head as u8,
+            (head >> 8) as u8,
+            (head >> 16) as u16,
+            address,
+        )?;
     }
     Ok(0)
 }
@@ -42,19 +48,34 @@ pub fn store_trap(vcpu: &Vcpu, vector: u8, flags: u8, cs: u16, address: u64) -> 
     if !Vaddr::new(address).is_canonical() {
         return Err(EINVAL);
     }
-    vcpu.set_trap_entry(vector, TrapEntry { address, cs: fix_code_selector(cs), flags });
+    vcpu.set_trap_entry(
+        vector,
+        TrapEntry {
+            address,
+            cs: fix_code_selector(cs),
+            flags,
+        },
+    );
     Ok(())
 }
 
 /// A code selector as a guest may have it: at ring 3, flat if null.
 fn fix_code_selector(cs: u16) -> u16 {
-    if cs & !3 == 0 { FLAT_CS64 as u16 } else { cs | 3 }
+    if cs & !3 == 0 {
+        FLAT_CS64 as u16
+    } else {
+        cs | 3
+    }
 }
 
 /// `set_callbacks(event, failsafe, syscall)`: the three old ones at once.
 pub fn set_callbacks(call: &Call) -> Answer {
     let [event, failsafe, syscall, ..] = call.args;
-    for (what, address) in [(kind::EVENT, event), (kind::FAILSAFE, failsafe), (kind::SYSCALL, syscall)] {
+    for (what, address) in [
+        (kind::EVENT, event),
+        (kind::FAILSAFE, failsafe),
+        (kind::SYSCALL, syscall),
+    ] {
         register(call.vcpu, what, 0, address)?;
     }
     Ok(0)
@@ -85,7 +106,10 @@ pub fn register(vcpu: &Vcpu, what: u16, flags: u16, address: u64) -> Result<(), 
     if !Vaddr::new(address).is_canonical() {
         return Err(EINVAL);
     }
-    let callback = Callback { address, mask_events: flags & flag::MASK_EVENTS != 0 };
+    let callback = Callback {
+        address,
+        mask_events: flags & flag::MASK_EVENTS != 0,
+    };
     match what {
         kind::EVENT => vcpu.event_callback.set(callback),
         kind::FAILSAFE => vcpu.failsafe_callback.set(callback),
@@ -100,7 +124,11 @@ pub fn register(vcpu: &Vcpu, what: u16, flags: u16, address: u64) -> Result<(), 
 
 fn unregister(what: u16) -> Result<(), Errno> {
     match what {
-        kind::EVENT | kind::FAILSAFE | kind::SYSCALL | kind::SYSENTER | kind::SYSENTER_DEPRECATED => Err(EINVAL),
+        kind::EVENT
+        | kind::FAILSAFE
+        | kind::SYSCALL
+        | kind::SYSENTER
+        | kind::SYSENTER_DEPRECATED => Err(EINVAL),
         kind::NMI => Ok(()),
         _ => Err(ENOSYS),
     }

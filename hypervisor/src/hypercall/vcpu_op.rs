@@ -18,7 +18,7 @@ use crate::time::{self, Timer};
 use crate::{events, sched};
 
 /// `vcpu_op(cmd, vcpu, extra)`.
-#[inline]
+#[inline(never)]
 pub fn handle(call: &Call) -> Answer {
     let [cmd, id, extra, ..] = call.args;
     let cmd = cmd as u32;
@@ -38,7 +38,7 @@ pub fn handle(call: &Call) -> Answer {
         op::DOWN => {
             sched::down(vcpu);
             if core::ptr::eq(vcpu, call.vcpu) {
-                Err(Stop::Reschedule(0))
+                Err(Stop::Reschedule)
             } else {
                 Ok(0)
             }

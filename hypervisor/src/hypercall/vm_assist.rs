@@ -22,7 +22,10 @@ pub const RUNSTATE_UPDATE_FLAG: u64 = 1 << kind::RUNSTATE_UPDATE_FLAG;
 /// Switches one assist on or off.
 pub fn handle(call: &Call) -> Answer {
     let [command, kind, ..] = call.args;
-    let bit = u32::try_from(kind).ok().and_then(|kind| 1_u64.checked_shl(kind)).unwrap_or(0);
+    let bit = u32::try_from(kind)
+        .ok()
+        .and_then(|kind| 1_u64.checked_shl(kind))
+        .unwrap_or(0);
     if bit & KNOWN == 0 {
         return Err(EINVAL.into());
     }

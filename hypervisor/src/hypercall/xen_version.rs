@@ -41,7 +41,7 @@ fn text<const N: usize>(from: &str) -> [u8; N] {
 }
 
 /// `xen_version(cmd, arg)`.
-#[inline]
+#[inline(never)]
 pub fn handle(call: &Call) -> Answer {
     let [command, argument, ..] = call.args;
     // Guests ask for this one to have their pending events looked at, often.

@@ -41,7 +41,8 @@ pub fn ram() -> &'static Regions {
 
 /// Whether every byte of `start..end` is RAM, and so in the direct map.
 pub fn is_ram(start: Maddr, end: Maddr) -> bool {
-    RAM.get().is_some_and(|ram| ram.contains(start.raw(), end.raw()))
+    RAM.get()
+        .is_some_and(|ram| ram.contains(start.raw(), end.raw()))
 }
 
 /// Builds the hypervisor's address space and loads it, starts the heap, and makes the engine, which gets all free RAM.
@@ -63,13 +64,29 @@ pub fn init(info: &BootInfo<'_>, loader: &Regions, limit: u64) {
 fn build(ram: &Regions) -> Result<(), tables::NoFrame> {
     let root = tables::build()?;
     image::map()?;
-    let largest = if crate::arch::cpu::features().gib_pages { 3 } else { 2 };
+    let largest = if crate::arch::cpu::features().gib_pages {
+        3
+    } else {
+        2
+    };
     // All of the first MiB, whatever is in it: firmware tables, the trampoline.
-    tables::map(layout::DIRECT_MAP, Maddr::new(0), LOW_MEMORY, tables::DATA, 1)?;
+    tables::map(
+        layout::DIRECT_MAP,
+        Maddr::new(0),
+        LOW_MEMORY,
+        tables::DATA,
+        1,
+    )?;
     for region in ram.as_slice() {
         let start = region.start.max(LOW_MEMORY);
         if start < region.end {
-            tables::map(layout::DIRECT_MAP + start, Maddr::new(start), region.end - start, tables::DATA, largest)?;
+            tables::map(
+                layout::DIRECT_MAP + start,
+                Maddr::new(start),
+                region.end - start,
+                tables::DATA,
+                largest,
+            )?;
         }
     }
     storage::map(ram)?;

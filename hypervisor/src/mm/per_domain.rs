@@ -1,12 +1,13 @@
 //! L4 slot 260, the one that differs between domains: for each vCPU, windows of 16 pages onto its GDT and its LDT.
 //!
 //! Keeps true: the windows are mapped for the hypervisor only (no user bit); a domain's tree is its own, so that loading
-//! one of its roots brings its windows with it.
+//! one of its roots brings its windows with it. No page of a GDT window is ever unmapped: where the guest has none there
+//! are null descriptors, so that a selector up to the limit faults as a bad selector and not as a hole in our own tables.
 //! Neighbours: `domain` (owns a [`PerDomain`] each), descriptor-table hypercalls (fill the windows).
 
 use xenocryst_abi::Mfn;
 
-use super::layout::PER_DOMAIN;
+use super::layout::{self, PER_DOMAIN};
 use super::tables::{self, NoFrame, bits};
 
 /// Pages of one vCPU's window: 16 of GDT, then 16 of LDT.
@@ -16,6 +17,12 @@ pub const GDT_PAGES: usize = 16;
 /// vCPUs whose windows one L1 table holds.
 const VCPUS_PER_L1: usize = 512 / WINDOW_PAGES;
 
+/// A page of null descriptors.
+#[repr(align(4096))]
+struct NullPage([u8; 4096]);
+
+static NULL_PAGE: NullPage = NullPage([0; 4096]);
+
 /// A domain's own part of the address space.
 pub struct PerDomain {
     tree: tables::Tree,
@@ -23,13 +30,20 @@ pub struct PerDomain {
 }
 
 impl PerDomain {
-    /// Makes the tables for `vcpus` (at most 64) vCPUs, with nothing mapped.
+    /// Makes the tables for `vcpus` (at most 64) vCPUs, with no frame of a guest mapped.
     ///
     /// # Errors
     /// [`NoFrame`] when memory is exhausted.
     pub fn new(vcpus: usize) -> Result<Self, NoFrame> {
         assert!(vcpus <= crate::percpu::MAX_CPUS);
-        Ok(Self { tree: tables::build_tree(vcpus.div_ceil(VCPUS_PER_L1))?, vcpus })
+        let made = Self {
+            tree: tables::build_tree(vcpus.div_ceil(VCPUS_PER_L1))?,
+            vcpus,
+        };
+        for vcpu in 0..vcpus {
+            (0..GDT_PAGES).for_each(|page| made.set(vcpu, page, None));
+        }
+        Ok(made)
     }
 
     /// What stands in L4 slot 260 of each of the domain's roots.
@@ -53,9 +67,19 @@ impl PerDomain {
         assert!(vcpu < self.vcpus && page < WINDOW_PAGES);
         // Not global: the same address means other frames in other domains.
         let flags = tables::DATA & !bits::GLOBAL;
-        let value = frame.map_or(0, |frame| frame.maddr().raw() | flags);
+        let value = match frame {
+            Some(frame) => frame.maddr().raw() | flags,
+            None if page < GDT_PAGES => null_page(),
+            None => 0,
+        };
         if let Some(Some(table)) = self.tree.l1.get(vcpu / VCPUS_PER_L1) {
             tables::write_leaf(*table, (vcpu % VCPUS_PER_L1) * WINDOW_PAGES + page, value);
         }
     }
+}
+
+/// The entry that maps the page of null descriptors.
+fn null_page() -> u64 {
+    let at = layout::maddr_of(&raw const NULL_PAGE.0 as *const u8 as u64);
+    at.map_or(0, |at| at.raw() | tables::READ_ONLY & !bits::GLOBAL)
 }

@@ -14,7 +14,6 @@ use core::sync::atomic::{AtomicU32, AtomicU64};
 
 use crate::sync::Mutex;
 
-
 pub use record::{register_area, switched_in, update};
 pub use timers::{
     Timer, on_timer_interrupt, reserve, set_periodic, set_single_shot, set_slice, set_timer,

@@ -2,7 +2,6 @@
 
 use core::sync::atomic::{Ordering, fence};
 
-
 use crate::arch::rtc;
 use crate::domain::Domain;
 use crate::sync::Mutex;

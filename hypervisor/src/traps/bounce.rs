@@ -40,7 +40,11 @@ pub struct Entry {
 #[inline(always)]
 pub fn toggle_mode(vcpu: &Vcpu) {
     let to_kernel = !vcpu.in_kernel();
-    let cr3 = if to_kernel { vcpu.kernel_cr3.get() } else { vcpu.user_cr3.get() };
+    let cr3 = if to_kernel {
+        vcpu.kernel_cr3.get()
+    } else {
+        vcpu.user_cr3.get()
+    };
     vcpu.kernel_mode.set(u64::from(to_kernel));
     // SAFETY: both roots are validated and referenced while they are the vCPU's, and carry the hypervisor's slots.
     // SWAPGS exchanges two values that are both the guest's.
@@ -68,11 +72,22 @@ pub fn enter_kernel(regs: &mut GuestRegs, vcpu: &'static Vcpu, entry: &Entry) {
     let top = stack & !0xf;
     let written = match entry.error {
         None => {
-            let frame = [regs.rcx, regs.r11, regs.rip, saved_cs, flags, regs.rsp, regs.ss];
+            let frame = [
+                regs.rcx, regs.r11, regs.rip, saved_cs, flags, regs.rsp, regs.ss,
+            ];
             write_frame(top, &frame)
         }
         Some(error) => {
-            let frame = [regs.rcx, regs.r11, u64::from(error), regs.rip, saved_cs, flags, regs.rsp, regs.ss];
+            let frame = [
+                regs.rcx,
+                regs.r11,
+                u64::from(error),
+                regs.rip,
+                saved_cs,
+                flags,
+                regs.rsp,
+                regs.ss,
+            ];
             write_frame(top, &frame)
         }
     };
@@ -97,18 +112,18 @@ pub fn enter_kernel(regs: &mut GuestRegs, vcpu: &'static Vcpu, entry: &Entry) {
 #[inline(always)]
 fn shown_iopl(vcpu: &Vcpu) -> u64 {
     let assists = vcpu.domain.vm_assist.load(Ordering::Relaxed);
-    if assists & ARCHITECTURAL_IOPL != 0 { u64::from(vcpu.iopl.get()) << 12 } else { 0 }
+    if assists & ARCHITECTURAL_IOPL != 0 {
+        u64::from(vcpu.iopl.get()) << 12
+    } else {
+        0
+    }
 }
 
+/// Writes `frame` below `top`. Returns where it begins, or `None` if it cannot be written.
 #[inline(always)]
 fn write_frame<const N: usize>(top: u64, frame: &[u64; N]) -> Option<u64> {
     let sp = top.wrapping_sub(N as u64 * 8);
-    if !guest_access::is_guest_range(Vaddr::new(sp), N as u64 * 8) {
-        return None;
-    }
-    for (index, word) in frame.iter().enumerate() {
-        guest_access::write_u64(Vaddr::new(sp + index as u64 * 8), *word).ok()?;
-    }
+    guest_access::write_words(Vaddr::new(sp), frame).ok()?;
     Some(sp)
 }
 
@@ -123,7 +138,15 @@ pub fn inject(regs: &mut GuestRegs, vcpu: &'static Vcpu, number: u8, error: Opti
         ));
         return;
     }
-    enter_kernel(regs, vcpu, &Entry { address: handler.address, error, mask_events: handler.flags & 4 != 0 });
+    enter_kernel(
+        regs,
+        vcpu,
+        &Entry {
+            address: handler.address,
+            error,
+            mask_events: handler.flags & 4 != 0,
+        },
+    );
 }
 
 /// Delivers a page fault at `address`.
@@ -141,10 +164,20 @@ pub fn inject_page_fault(regs: &mut GuestRegs, vcpu: &'static Vcpu, address: u64
 pub fn inject_events(regs: &mut GuestRegs, vcpu: &'static Vcpu) {
     let callback = vcpu.event_callback.get();
     if callback.address == 0 {
-        vcpu.domain.crash(format_args!("events are unmasked and it has no event callback"));
+        vcpu.domain.crash(format_args!(
+            "events are unmasked and it has no event callback"
+        ));
         return;
     }
-    enter_kernel(regs, vcpu, &Entry { address: callback.address, error: None, mask_events: true });
+    enter_kernel(
+        regs,
+        vcpu,
+        &Entry {
+            address: callback.address,
+            error: None,
+            mask_events: true,
+        },
+    );
 }
 
 /// The guest's state could not be loaded (a selector or an address that faults in IRET): enters its failsafe callback.
@@ -175,7 +208,15 @@ pub fn failed_entry(fault: &GuestRegs) -> ! {
 
 /// The failsafe frame has the four data selectors below the ordinary ones, as the guest may have to repair them.
 fn enter_failsafe(regs: &mut GuestRegs, vcpu: &'static Vcpu, address: u64, mask_events: bool) {
-    enter_kernel(regs, vcpu, &Entry { address, error: None, mask_events });
+    enter_kernel(
+        regs,
+        vcpu,
+        &Entry {
+            address,
+            error: None,
+            mask_events,
+        },
+    );
     let selectors = crate::domain::context::read_selectors();
     let frame = selectors.map(u64::from);
     // `enter_kernel` left RCX and R11 lowest; the selectors go between them and the rest in the ABI: rewrite all of it.
@@ -194,6 +235,8 @@ fn enter_failsafe(regs: &mut GuestRegs, vcpu: &'static Vcpu, address: u64, mask_
     })();
     match moved {
         Some(()) => regs.rsp = below,
-        None => vcpu.domain.crash(format_args!("its kernel stack cannot take a failsafe frame")),
+        None => vcpu.domain.crash(format_args!(
+            "its kernel stack cannot take a failsafe frame"
+        )),
     }
 }

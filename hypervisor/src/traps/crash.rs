@@ -15,15 +15,32 @@ const CRASHED: u32 = shutdown::CRASH + 1;
 /// Stops `domain` and says why, with the registers of the vCPU at fault when it is the one loaded here.
 #[cold]
 pub fn crash_domain(domain: &'static Domain, reason: Arguments<'_>) {
-    if domain.shutdown.compare_exchange(0, CRASHED, Ordering::AcqRel, Ordering::Acquire).is_err() {
+    if domain
+        .shutdown
+        .compare_exchange(0, CRASHED, Ordering::AcqRel, Ordering::Acquire)
+        .is_err()
+    {
         return;
     }
-    log!(Source::Hypervisor, Level::Error, "{}: domain crashed: {}", domain.id, reason);
+    log!(
+        Source::Hypervisor,
+        Level::Error,
+        "{}: domain crashed: {}",
+        domain.id,
+        reason
+    );
     let cpu = this_cpu();
     if let Some(vcpu) = cpu.current.get()
         && core::ptr::eq(vcpu.domain, domain)
     {
-        log!(Source::Hypervisor, Level::Error, "{}v{} on CPU {}:", domain.id, vcpu.id, cpu.cpu);
+        log!(
+            Source::Hypervisor,
+            Level::Error,
+            "{}v{} on CPU {}:",
+            domain.id,
+            vcpu.id,
+            cpu.cpu
+        );
         show_registers(&cpu.guest);
         show_stack(&cpu.guest);
     }
@@ -34,12 +51,32 @@ pub fn crash_domain(domain: &'static Domain, reason: Arguments<'_>) {
 /// Prints a guest's registers.
 pub fn show_registers(regs: &GuestRegs) {
     let print = |text: Arguments<'_>| log!(Source::Hypervisor, Level::Error, "{}", text);
-    print(format_args!("RIP {:04x}:{:016x}  RFLAGS {:08x}  vector {:#x} error {:#x}", regs.cs, regs.rip, regs.rflags, regs.vector, regs.error_code));
-    print(format_args!("RSP {:04x}:{:016x}  CR2 {:016x}", regs.ss, regs.rsp, super::read_cr2()));
-    print(format_args!("rax {:016x} rbx {:016x} rcx {:016x} rdx {:016x}", regs.rax, regs.rbx, regs.rcx, regs.rdx));
-    print(format_args!("rsi {:016x} rdi {:016x} rbp {:016x} r8  {:016x}", regs.rsi, regs.rdi, regs.rbp, regs.r8));
-    print(format_args!("r9  {:016x} r10 {:016x} r11 {:016x} r12 {:016x}", regs.r9, regs.r10, regs.r11, regs.r12));
-    print(format_args!("r13 {:016x} r14 {:016x} r15 {:016x}", regs.r13, regs.r14, regs.r15));
+    print(format_args!(
+        "RIP {:04x}:{:016x}  RFLAGS {:08x}  vector {:#x} error {:#x}",
+        regs.cs, regs.rip, regs.rflags, regs.vector, regs.error_code
+    ));
+    print(format_args!(
+        "RSP {:04x}:{:016x}  CR2 {:016x}",
+        regs.ss,
+        regs.rsp,
+        super::read_cr2()
+    ));
+    print(format_args!(
+        "rax {:016x} rbx {:016x} rcx {:016x} rdx {:016x}",
+        regs.rax, regs.rbx, regs.rcx, regs.rdx
+    ));
+    print(format_args!(
+        "rsi {:016x} rdi {:016x} rbp {:016x} r8  {:016x}",
+        regs.rsi, regs.rdi, regs.rbp, regs.r8
+    ));
+    print(format_args!(
+        "r9  {:016x} r10 {:016x} r11 {:016x} r12 {:016x}",
+        regs.r9, regs.r10, regs.r11, regs.r12
+    ));
+    print(format_args!(
+        "r13 {:016x} r14 {:016x} r15 {:016x}",
+        regs.r13, regs.r14, regs.r15
+    ));
 }
 
 /// Prints the first words of a guest's stack, as far as they can be read.
@@ -54,7 +91,13 @@ pub fn show_stack(regs: &GuestRegs) {
             }
         }
         log!(
-            Source::Hypervisor, Level::Error, "  {:016x} {:016x} {:016x} {:016x}", words[0], words[1], words[2], words[3]
+            Source::Hypervisor,
+            Level::Error,
+            "  {:016x} {:016x} {:016x} {:016x}",
+            words[0],
+            words[1],
+            words[2],
+            words[3]
         );
     }
 }
@@ -63,5 +106,8 @@ pub fn show_stack(regs: &GuestRegs) {
 #[cold]
 pub fn host_exception(regs: &GuestRegs) -> ! {
     show_registers(regs);
-    panic!("exception {} (error code {:#x}) in the hypervisor at {:#x}", regs.vector, regs.error_code, regs.rip)
+    panic!(
+        "exception {} (error code {:#x}) in the hypervisor at {:#x}",
+        regs.vector, regs.error_code, regs.rip
+    )
 }

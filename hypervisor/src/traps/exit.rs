@@ -19,7 +19,9 @@ pub extern "C" fn exit_to_guest(regs: &mut GuestRegs) {
         }
         let vcpu = cpu.vcpu();
         let info = &vcpu.info;
-        if info.upcall_pending().load(Ordering::Acquire) == 0 || info.upcall_mask().load(Ordering::Relaxed) != 0 {
+        if info.upcall_pending().load(Ordering::Acquire) == 0
+            || info.upcall_mask().load(Ordering::Relaxed) != 0
+        {
             return;
         }
         bounce::inject_events(regs, vcpu);

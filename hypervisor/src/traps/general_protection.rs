@@ -14,18 +14,26 @@ const ERROR_EXTERNAL: u32 = 1;
 
 /// Answers a general protection fault.
 pub fn from_guest(regs: &mut GuestRegs, vcpu: &'static Vcpu) {
-    if regs.error_code & (ERROR_IDT | ERROR_EXTERNAL) == ERROR_IDT && software_interrupt(regs, vcpu) {
+    if regs.error_code & (ERROR_IDT | ERROR_EXTERNAL) == ERROR_IDT && software_interrupt(regs, vcpu)
+    {
         return;
     }
     if regs.error_code == 0 {
         match emulate::general_protection(regs, vcpu) {
             Outcome::Done => return,
             Outcome::Inject { vector, error } => return bounce::inject(regs, vcpu, vector, error),
-            Outcome::PageFault { address, error } => return bounce::inject_page_fault(regs, vcpu, address, error),
+            Outcome::PageFault { address, error } => {
+                return bounce::inject_page_fault(regs, vcpu, address, error);
+            }
             Outcome::NotOurs => {}
         }
     }
-    bounce::inject(regs, vcpu, vector::GENERAL_PROTECTION, Some(regs.error_code));
+    bounce::inject(
+        regs,
+        vcpu,
+        vector::GENERAL_PROTECTION,
+        Some(regs.error_code),
+    );
 }
 
 /// `INT n`: enters the guest's gate if it has one that its privilege allows.

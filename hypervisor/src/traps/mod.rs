@@ -24,8 +24,16 @@ pub use xenocryst_abi::trap::vector;
 /// A vector arrived while a guest ran; its registers are in the frame.
 pub extern "C" fn from_guest(regs: &mut GuestRegs) {
     let vcpu = current();
+    if regs.vector == u32::from(vector::PAGE_FAULT) {
+        return page_fault::from_guest(regs, vcpu);
+    }
+    from_guest_other(regs, vcpu);
+}
+
+/// Everything but page faults, which dominate.
+#[inline(never)]
+fn from_guest_other(regs: &mut GuestRegs, vcpu: &'static Vcpu) {
     match regs.vector {
-        14 => page_fault::from_guest(regs, vcpu),
         13 => general_protection::from_guest(regs, vcpu),
         number @ 0x20.. => crate::irq::handle(number as u8),
         6 => invalid_opcode(regs, vcpu),
@@ -82,18 +90,25 @@ pub extern "C" fn syscall_from_guest(regs: &mut GuestRegs) {
         bounce::inject(regs, vcpu, vector::GENERAL_PROTECTION, Some(0));
         return;
     }
-    bounce::enter_kernel(regs, vcpu, &bounce::Entry {
-        address: callback.address,
-        error: None,
-        mask_events: callback.mask_events,
-    });
+    bounce::enter_kernel(
+        regs,
+        vcpu,
+        &bounce::Entry {
+            address: callback.address,
+            error: None,
+            mask_events: callback.mask_events,
+        },
+    );
 }
 
 /// The short way of a system call found that the kernel's stack cannot be written. The vCPU is in kernel mode already.
 pub extern "C" fn syscall_stack_fault(regs: &mut GuestRegs) {
     let vcpu = current();
     let stack = vcpu.kernel_sp.get();
-    vcpu.domain.crash(format_args!("its kernel stack at {stack:#x} cannot take a system call (from {:#x})", regs.rip));
+    vcpu.domain.crash(format_args!(
+        "its kernel stack at {stack:#x} cannot take a system call (from {:#x})",
+        regs.rip
+    ));
 }
 
 fn invalid_opcode(regs: &mut GuestRegs, vcpu: &'static Vcpu) {
@@ -101,7 +116,9 @@ fn invalid_opcode(regs: &mut GuestRegs, vcpu: &'static Vcpu) {
     match crate::emulate::invalid_opcode(regs, vcpu) {
         Outcome::Done => {}
         Outcome::Inject { vector, error } => bounce::inject(regs, vcpu, vector, error),
-        Outcome::PageFault { address, error } => bounce::inject_page_fault(regs, vcpu, address, error),
+        Outcome::PageFault { address, error } => {
+            bounce::inject_page_fault(regs, vcpu, address, error)
+        }
         Outcome::NotOurs => bounce::inject(regs, vcpu, vector::INVALID_OPCODE, None),
     }
 }

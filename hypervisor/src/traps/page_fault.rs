@@ -19,6 +19,7 @@ use crate::percpu::GuestRegs;
 const RESERVED_OR_FETCH: u32 = RESERVED | FETCH;
 
 /// Answers a page fault.
+#[inline]
 pub fn from_guest(regs: &mut GuestRegs, vcpu: &'static Vcpu) {
     let address = read_cr2();
     let error = regs.error_code;
@@ -33,6 +34,7 @@ pub fn from_guest(regs: &mut GuestRegs, vcpu: &'static Vcpu) {
 }
 
 /// A descriptor fetch through the LDT window maps the page; anything else in the range is the guest's mistake.
+#[cold]
 fn hypervisor_range(regs: &mut GuestRegs, vcpu: &'static Vcpu, address: u64, error: u32) {
     match descriptors::ldt_offset(vcpu, address) {
         Some(offset) if descriptors::map_ldt_page(vcpu, offset) => {}
@@ -45,16 +47,19 @@ fn hypervisor_range(regs: &mut GuestRegs, vcpu: &'static Vcpu, address: u64, err
 }
 
 /// Carries out a store to a page table. False if it was no such thing, so that the fault is the guest's.
+#[inline(never)]
 fn page_table_store(regs: &mut GuestRegs, vcpu: &'static Vcpu, address: u64) -> bool {
     let root = Mfn::new(vcpu.kernel_cr3.get() / PAGE_SIZE);
     let memory = &vcpu.domain.memory;
     let faulting = Vaddr::new(address);
     // Most write faults are the guest's own (copy on write): find out cheaply before any decoding.
-    if !engine().maps_l1_table(memory, root, faulting) {
+    let Some(page) = engine().l1_table_at(memory, root, faulting) else {
         return false;
-    }
-    let Some(decoded) = emulate::pte_write::decode(regs) else { return false };
-    match engine().emulate_pte_store(memory, root, faulting, decoded.address, decoded.store) {
+    };
+    let Some(decoded) = emulate::pte_write::decode(regs) else {
+        return false;
+    };
+    match engine().store_to_l1_table(memory, page, decoded.address, decoded.store) {
         PteStoreOutcome::Written => decoded.complete(regs, None),
         PteStoreOutcome::CompareFailed { found } => decoded.complete(regs, Some(found)),
         PteStoreOutcome::NotATable => return false,

@@ -9,8 +9,8 @@ use xenocryst_abi::hypercall::errno::{EFAULT, EINVAL, ENOMEM, EPERM, Errno};
 use xenocryst_abi::memory_op::{MemoryExchange, op};
 use xenocryst_abi::{Mfn, Pfn, Vaddr};
 
-use super::super::{Answer, Call, Stop, report_refusal};
 use super::super::owners;
+use super::super::{Answer, Call, report_refusal};
 use super::{address_limit, is_self};
 use crate::arch::guest_access;
 use crate::domain::Domain;
@@ -37,7 +37,7 @@ pub fn handle(call: &Call, at: Vaddr) -> Answer {
     let mut done = request.nr_exchanged;
     while done < request.input.nr_extents {
         if done != request.nr_exchanged && this_cpu().work.load(Ordering::Relaxed) != 0 {
-            return Err(Stop::Continue([u64::from(op::EXCHANGE), at.raw(), 0, 0, 0, 0]));
+            return Err(call.continue_with([u64::from(op::EXCHANGE), at.raw(), 0, 0, 0, 0]));
         }
         one_chunk(call, domain, &request, chunk, done)?;
         done += chunk.input;
@@ -48,11 +48,16 @@ pub fn handle(call: &Call, at: Vaddr) -> Answer {
 
 fn check(call: &Call, domain: &'static Domain, request: &MemoryExchange) -> Result<Chunk, Errno> {
     let (input, output) = (&request.input, &request.output);
-    let most = if call.vcpu.domain.privileged { MOST_ORDER.0 } else { MOST_ORDER.1 };
+    let most = if call.vcpu.domain.privileged {
+        MOST_ORDER.0
+    } else {
+        MOST_ORDER.1
+    };
     if input.extent_order > most || output.extent_order > most {
         return Err(EPERM);
     }
-    let same = input.domid == output.domid || (is_self(call, input.domid) && is_self(call, output.domid));
+    let same =
+        input.domid == output.domid || (is_self(call, input.domid) && is_self(call, output.domid));
     let fits = |count: u64, order: u32| count <= u64::MAX >> (order + 12);
     if request.nr_exchanged > input.nr_extents
         || !same
@@ -69,9 +74,15 @@ fn check(call: &Call, domain: &'static Domain, request: &MemoryExchange) -> Resu
         }
     }
     let chunk = if input.extent_order <= output.extent_order {
-        Chunk { input: 1 << (output.extent_order - input.extent_order), output: 1 }
+        Chunk {
+            input: 1 << (output.extent_order - input.extent_order),
+            output: 1,
+        }
     } else {
-        Chunk { input: 1, output: 1 << (input.extent_order - output.extent_order) }
+        Chunk {
+            input: 1,
+            output: 1 << (input.extent_order - output.extent_order),
+        }
     };
     // A chunk that was begun is finished, so progress is always a whole number of chunks.
     if request.nr_exchanged % chunk.input != 0 || input.nr_extents % chunk.input != 0 {
@@ -95,12 +106,25 @@ fn one_chunk(
         refusal.errno().into()
     };
     let mut exchange = engine()
-        .begin_exchange(memory, chunk.output as u32, output.extent_order as u8, limit)
+        .begin_exchange(
+            memory,
+            chunk.output as u32,
+            output.extent_order as u8,
+            limit,
+        )
         .map_err(|_| ENOMEM)?;
     for index in done..done + chunk.input {
-        let taken = guest_access::read_u64(input.extent_start.wrapping_add(index * 8)).and_then(|first| {
-            engine().exchange_in(memory, &mut exchange, Mfn::new(first), input.extent_order as u8).map_err(refused)
-        });
+        let taken =
+            guest_access::read_u64(input.extent_start.wrapping_add(index * 8)).and_then(|first| {
+                engine()
+                    .exchange_in(
+                        memory,
+                        &mut exchange,
+                        Mfn::new(first),
+                        input.extent_order as u8,
+                    )
+                    .map_err(refused)
+            });
         if let Err(errno) = taken {
             engine().abandon_exchange(memory, exchange);
             return Err(errno);
@@ -127,7 +151,9 @@ fn give(
             answer = Err(errno);
             u64::MAX
         });
-        let Some(mfn) = engine().exchange_out(&domain.memory, exchange, Pfn::new(pfn)) else { return Err(ENOMEM) };
+        let Some(mfn) = engine().exchange_out(&domain.memory, exchange, Pfn::new(pfn)) else {
+            return Err(ENOMEM);
+        };
         if let Err(errno) = guest_access::write_u64(slot, mfn.raw()) {
             answer = Err(errno);
         }

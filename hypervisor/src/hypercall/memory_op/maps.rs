@@ -21,8 +21,14 @@ pub fn machine_memory_map(call: &Call, at: Vaddr) -> Answer {
         return Err(EINVAL.into());
     }
     for (index, entry) in map.iter().enumerate() {
-        let to = request.buffer.wrapping_add((index * size_of::<E820Entry>()) as u64);
-        let entry = E820Entry { addr: entry.start, size: entry.end - entry.start, kind: entry.kind.raw() };
+        let to = request
+            .buffer
+            .wrapping_add((index * size_of::<E820Entry>()) as u64);
+        let entry = E820Entry {
+            addr: entry.start,
+            size: entry.end - entry.start,
+            kind: entry.kind.raw(),
+        };
         guest_access::write(to, &entry)?;
     }
     request.nr_entries = map.len() as u32;
@@ -47,7 +53,10 @@ pub fn machphys_mfn_list(at: Vaddr) -> Answer {
     let pieces = crate::mm::storage::m2p_pieces();
     let count = pieces.len().min(request.max_extents as usize);
     for (index, frame) in pieces[..count].iter().enumerate() {
-        guest_access::write_u64(request.extent_start.wrapping_add(index as u64 * 8), frame.raw())?;
+        guest_access::write_u64(
+            request.extent_start.wrapping_add(index as u64 * 8),
+            frame.raw(),
+        )?;
     }
     request.nr_extents = count as u32;
     guest_access::write(at, &request)?;
