@@ -115,9 +115,7 @@ pub struct BootTestOptions {
 /// # Errors
 /// When what all tests need cannot be had; a test's own failure is counted and printed.
 pub fn run(workspace: &Workspace, options: &BootTestOptions) -> Result<Outcome> {
-    let tests: Vec<&BootTest> = all()
-        .filter(|test| test.name.contains(&options.filter))
-        .collect();
+    let tests: Vec<&BootTest> = all().filter(|test| test.matches(&options.filter)).collect();
     let jobs = options
         .jobs
         .or_else(|| Some(thread::available_parallelism().ok()?.get()))
