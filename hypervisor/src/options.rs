@@ -93,4 +93,7 @@ fn apply_console(options: &Options<'_>) {
         }
     });
     console::configure(settings.as_ref());
+    if options.console.vga {
+        console::start_display();
+    }
 }

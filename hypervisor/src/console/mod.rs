@@ -1,10 +1,11 @@
-//! The console: a serial port in both directions, a ring of past output, and the log.
+//! The console: a serial port in both directions, the display until dom0 has it, a ring of past output, and the log.
 //!
 //! Keeps true: everything that is printed goes through one lock, the last in the lock order, and into the ring as well as to
 //! the port. Messages of the hypervisor come as whole lines that begin with `(XEN) `, as tools expect. A message that a
 //! guest can provoke is of [`Source::Guest`]: it is subject to `guest_loglvl` and can be rate-limited.
 //! Neighbours: `options` (thresholds, port settings), `hypercall` (`console_io`, `SYSCTL_readconsole`), `irq` (input).
 
+mod display;
 mod levels;
 mod ring;
 mod serial;
@@ -16,6 +17,7 @@ pub use levels::{Level, Source, Thresholds, set_thresholds};
 pub use ring::RingRead;
 pub use serial::Settings;
 
+use display::Display;
 use ring::Ring;
 use serial::Serial;
 
@@ -27,6 +29,7 @@ const INPUT_BYTES: usize = 256;
 /// What is behind the console's lock.
 struct Console {
     serial: Serial,
+    display: Display,
     ring: Ring,
     /// Whether the last byte printed did not end a line.
     mid_line: bool,
@@ -41,6 +44,7 @@ struct Input {
 
 static CONSOLE: Mutex<Console> = Mutex::new(Console {
     serial: Serial::new(),
+    display: Display::new(),
     ring: Ring::new(),
     mid_line: false,
 });
@@ -81,6 +85,16 @@ pub fn configure(settings: Option<&Settings>) {
         Some(settings) => console.serial.configure(settings),
         None => console.serial.disable(),
     }
+}
+
+/// Uses the display too, from now on.
+pub fn start_display() {
+    CONSOLE.lock().display.start();
+}
+
+/// Leaves the display to dom0.
+pub fn release_display() {
+    CONSOLE.lock().display.stop();
 }
 
 /// Moves the ring to a buffer of `bytes` bytes (rounded up to a power of two, 16 KiB at least), once there is a heap.
@@ -212,6 +226,7 @@ impl Console {
     fn put(&mut self, bytes: &[u8]) {
         self.ring.write(bytes);
         self.serial.write(bytes);
+        self.display.write(bytes);
         if let Some(last) = bytes.last() {
             self.mid_line = *last != b'\n';
         }
