@@ -246,12 +246,11 @@ pub fn read<T: FromBytes>(at: Vaddr) -> Result<T, Errno> {
             size_of::<T>() % 8,
         )
     };
-    // SAFETY: every byte is initialised, and any bytes make a `T: FromBytes`.
-    if done {
-        Ok(unsafe { value.assume_init() })
-    } else {
-        Err(EFAULT)
+    if !done {
+        return Err(EFAULT);
     }
+    // SAFETY: every byte is initialised, and any bytes make a `T: FromBytes`.
+    Ok(unsafe { value.assume_init() })
 }
 
 /// Writes a value of any plain type at `at`.

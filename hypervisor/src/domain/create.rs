@@ -61,7 +61,6 @@ pub fn domain(plan: Plan) -> Result<&'static Domain, NoMemory> {
         shutdown: AtomicU32::new(0),
         shutdown_code: AtomicU32::new(0),
         dying: AtomicBool::new(false),
-        time_offset_ns: AtomicU64::new(0),
         pci_cf8: AtomicU32::new(0),
         grants: crate::grants::GrantTable::new(),
         latches: crate::emulate::ports::Latches::new(),

@@ -28,7 +28,7 @@ pub fn load(vcpu: &'static Vcpu, context: &VcpuGuestContext) -> Result<(), Errno
     }
     check_addresses(context)?;
     for (vector, trap) in context.trap_ctxt.iter().enumerate() {
-        trap_table::store_trap(vcpu, vector as u8, trap.flags, trap.cs, trap.address)?;
+        trap_table::store_trap(vcpu, vector as u8, trap.flags, trap.address)?;
     }
     for register in [0, 1, 2, 3, 6, 7] {
         cpu_state::store_debug_register(vcpu, register, context.debugreg[register as usize])?;
@@ -53,7 +53,7 @@ fn check_addresses(context: &VcpuGuestContext) -> Result<(), Errno> {
         context.gs_base_user,
         context.ldt_base,
     ];
-    let ldt_ok = context.ldt_ents <= 8192 && context.ldt_base % PAGE_SIZE == 0;
+    let ldt_ok = context.ldt_ents <= 8192 && context.ldt_base.is_multiple_of(PAGE_SIZE);
     let canonical = addresses
         .iter()
         .all(|address| Vaddr::new(*address).is_canonical());

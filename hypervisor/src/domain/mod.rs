@@ -57,8 +57,6 @@ pub struct Domain {
     pub shutdown_code: AtomicU32,
     /// Set once it is being taken down.
     pub dying: AtomicBool,
-    /// Nanoseconds between system time 0 and the guest's time 0.
-    pub time_offset_ns: AtomicU64,
     /// The last value written to the PCI configuration address port, for a domain that may use it.
     pub pci_cf8: AtomicU32,
     /// Its grant table.

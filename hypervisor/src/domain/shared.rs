@@ -55,7 +55,7 @@ impl SharedInfo {
 
     /// A 32-bit field at `offset`, which must be a multiple of 4.
     pub fn half(&self, offset: usize) -> &AtomicU32 {
-        assert!(offset % 4 == 0);
+        assert!(offset.is_multiple_of(4));
         // SAFETY: inside a page that lives as long as the domain; aligned; accessed atomically only.
         unsafe { &*(self.at(offset) as *const AtomicU32) }
     }

@@ -17,8 +17,6 @@ use crate::sync::Mutex;
 pub struct TrapEntry {
     /// The handler's address; 0 where none is registered.
     pub address: u64,
-    /// The handler's code selector.
-    pub cs: u16,
     /// Bits 0 and 1: the least privilege that may raise it by software; bit 2: events are masked on entry.
     pub flags: u8,
 }

@@ -84,10 +84,7 @@ fn reservation(call: &Call, at: Vaddr, start: u64, kind: Kind) -> Answer {
         Ok(request) => request,
         Err(_) => return Ok(start),
     };
-    let domain = match owners::other(call.vcpu.domain, request.domid) {
-        Ok(domain) => domain,
-        Err(errno) => return Err(errno.into()),
-    };
+    let domain = owners::other(call.vcpu.domain, request.domid)?;
     let too_many = request.nr_extents > u64::MAX >> CMD_SHIFT || start > request.nr_extents;
     let demand = request.mem_flags & flag::POPULATE_ON_DEMAND != 0;
     if too_many || request.extent_order > 18 || demand {

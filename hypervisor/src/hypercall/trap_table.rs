@@ -10,7 +10,6 @@ use xenocryst_abi::trap::TrapInfo;
 use super::{Answer, Call, Stop};
 use crate::arch::guest_access;
 use crate::domain::{Callback, TrapEntry, Vcpu};
-use crate::traps::bounce::FLAT_CS64;
 
 /// Bytes of `struct trap_info`: vector, flags, code selector, padding, address.
 const TRAP_INFO_SIZE: u64 = size_of::<TrapInfo>() as u64;
@@ -29,43 +28,21 @@ pub fn set_trap_table(call: &Call) -> Answer {
         if address == 0 {
             return Ok(0);
         }
-        store_trap(
-            call.vcpu,
-            head as u8,
-            (head >> 8) as u8,
-            (head >> 16) as u16,
-            address,
-        )?;
+        store_trap(call.vcpu, head as u8, (head >> 8) as u8, address)?;
     }
     Ok(0)
 }
 
-/// Checks and keeps one trap table entry.
+/// Checks and keeps one trap table entry. Its code selector does not matter: handlers are entered with the flat one.
 ///
 /// # Errors
 /// `EINVAL` for an address that is not canonical.
-pub fn store_trap(vcpu: &Vcpu, vector: u8, flags: u8, cs: u16, address: u64) -> Result<(), Errno> {
+pub fn store_trap(vcpu: &Vcpu, vector: u8, flags: u8, address: u64) -> Result<(), Errno> {
     if !Vaddr::new(address).is_canonical() {
         return Err(EINVAL);
     }
-    vcpu.set_trap_entry(
-        vector,
-        TrapEntry {
-            address,
-            cs: fix_code_selector(cs),
-            flags,
-        },
-    );
+    vcpu.set_trap_entry(vector, TrapEntry { address, flags });
     Ok(())
-}
-
-/// A code selector as a guest may have it: at ring 3, flat if null.
-fn fix_code_selector(cs: u16) -> u16 {
-    if cs & !3 == 0 {
-        FLAT_CS64 as u16
-    } else {
-        cs | 3
-    }
 }
 
 /// `set_callbacks(event, failsafe, syscall)`: the three old ones at once.

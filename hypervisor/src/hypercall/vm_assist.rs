@@ -16,8 +16,6 @@ const DISABLE: u64 = command::DISABLE as u64;
 const KNOWN: u64 = 0b11_1111 | 1 << 32;
 /// `VMASST_TYPE_architectural_iopl`.
 pub const ARCHITECTURAL_IOPL: u64 = 1 << kind::ARCHITECTURAL_IOPL;
-/// `VMASST_TYPE_runstate_update_flag`.
-pub const RUNSTATE_UPDATE_FLAG: u64 = 1 << kind::RUNSTATE_UPDATE_FLAG;
 
 /// Switches one assist on or off.
 pub fn handle(call: &Call) -> Answer {

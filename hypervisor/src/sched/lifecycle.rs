@@ -93,12 +93,20 @@ pub fn down(vcpu: &'static Vcpu) {
 
 /// Keeps `vcpu` from running until [`unpause`] was called as often. It may still run for a moment: see
 /// [`wait_until_stopped`].
+#[expect(
+    dead_code,
+    reason = "for ending a domain other than the first: comes with the calls that make one"
+)]
 pub fn pause(vcpu: &'static Vcpu) {
     vcpu.run.pauses.fetch_add(1, Ordering::SeqCst);
     stop_if_running(vcpu);
 }
 
 /// Undoes one [`pause`].
+#[expect(
+    dead_code,
+    reason = "for ending a domain other than the first: comes with the calls that make one"
+)]
 pub fn unpause(vcpu: &'static Vcpu) {
     let before = vcpu
         .run
@@ -113,6 +121,10 @@ pub fn unpause(vcpu: &'static Vcpu) {
 
 /// Waits until no CPU runs `vcpu`, which something keeps from running and which is not the caller. Its registers may
 /// still be loaded on an idle CPU.
+#[expect(
+    dead_code,
+    reason = "for ending a domain other than the first: comes with the calls that make one"
+)]
 pub fn wait_until_stopped(vcpu: &Vcpu) {
     while vcpu.run.running.load(Ordering::SeqCst) {
         crate::arch::tlb::serve();

@@ -22,9 +22,7 @@ use crate::domain::Vcpu;
 use crate::percpu::{this_cpu, work};
 use crate::sync::Mutex;
 
-pub use lifecycle::{
-    down, is_pinned, is_up, pause, pin, register, unpause, up, wait_until_stopped,
-};
+pub use lifecycle::{down, is_pinned, is_up, pin, register, up};
 pub use queues::{choose, yield_now};
 pub use runstate::{current_runstate, publish, register_area, with_kernel_tables};
 pub use shutdown::{domain_stopped, record_reason, shutdown};

@@ -16,7 +16,7 @@ use core::arch::asm;
 
 use crate::arch::{entry, extable};
 use crate::domain::Vcpu;
-use crate::percpu::{GuestRegs, current, this_cpu};
+use crate::percpu::{GuestRegs, current};
 
 pub use exit::exit_to_guest;
 pub use xenocryst_abi::trap::vector;
@@ -138,9 +138,4 @@ pub fn read_cr2() -> u64 {
     // SAFETY: reads a register.
     unsafe { asm!("mov {}, cr2", out(reg) value, options(nomem, nostack, preserves_flags)) };
     value
-}
-
-/// Whether the running CPU was idle when an interrupt came.
-pub fn was_idle() -> bool {
-    this_cpu().idle.load(core::sync::atomic::Ordering::Relaxed) != 0
 }

@@ -85,7 +85,9 @@ fn check(call: &Call, domain: &'static Domain, request: &MemoryExchange) -> Resu
         }
     };
     // A chunk that was begun is finished, so progress is always a whole number of chunks.
-    if request.nr_exchanged % chunk.input != 0 || input.nr_extents % chunk.input != 0 {
+    if !request.nr_exchanged.is_multiple_of(chunk.input)
+        || !input.nr_extents.is_multiple_of(chunk.input)
+    {
         return Err(EINVAL);
     }
     Ok(chunk)
