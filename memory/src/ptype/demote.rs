@@ -91,15 +91,12 @@ impl<M: MachineMemory> Engine<'_, M> {
         cursor: &mut usize,
         budget: &mut Budget,
     ) -> Progress<()> {
-        loop {
-            if *cursor < ENTRIES
-                && self.unwind_leftover(session, mfn, level, *cursor, budget) == Progress::Preempted
-            {
-                return Progress::Preempted;
-            }
-            if *cursor == 0 {
-                return Progress::Done(());
-            }
+        if *cursor < ENTRIES
+            && self.unwind_leftover(session, mfn, level, *cursor, budget) == Progress::Preempted
+        {
+            return Progress::Preempted;
+        }
+        while *cursor > 0 {
             if level == Level::L4 && *cursor == HYPERVISOR_SLOTS.end {
                 *cursor = HYPERVISOR_SLOTS.start;
                 continue;
@@ -108,12 +105,20 @@ impl<M: MachineMemory> Engine<'_, M> {
                 return Progress::Preempted;
             }
             budget.spend(1);
+            if let Some(below) = cursor.checked_sub(BLOCK)
+                && cursor.is_multiple_of(BLOCK)
+                && self.any_bits(mfn, below) & pte::PRESENT == 0
+            {
+                *cursor = below;
+                continue;
+            }
             *cursor -= 1;
             let entry = self.machine.read_u64(entry_address(mfn, *cursor));
             if self.put_entry(session, mfn, level, entry, budget) == Progress::Preempted {
                 return Progress::Preempted;
             }
         }
+        Progress::Done(())
     }
 
     /// Unwinds the partial table, if there is one, that the entry at the cursor names: a walk through this entry was

@@ -40,7 +40,7 @@ use xenocryst_abi::{Maddr, Mfn};
 /// Entries in a table.
 pub(crate) const ENTRIES: usize = xenocryst_abi::pte::TABLE_ENTRIES;
 
-/// Entries of an L1 table that are looked at together, to skip them if they are empty. Divides [`ENTRIES`].
+/// Entries of a table that are looked at together, to skip them if they are empty. Divides [`ENTRIES`].
 const BLOCK: usize = 8;
 
 /// The page-table lock of a domain, held.

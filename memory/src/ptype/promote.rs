@@ -66,6 +66,11 @@ impl<M: MachineMemory> Engine<'_, M> {
             if budget.is_exhausted() {
                 return Ok(Progress::Preempted);
             }
+            if cursor.is_multiple_of(BLOCK) && self.any_bits(mfn, *cursor) == 0 {
+                budget.spend(1);
+                *cursor += BLOCK;
+                continue;
+            }
             let at = entry_address(mfn, *cursor);
             let entry = self.machine.read_u64(at);
             if entry & pte::PRESENT == 0 {
