@@ -43,6 +43,8 @@ pub fn init(line: &str) {
         );
     }
     crate::arch::power::set_noreboot(options.noreboot);
+    crate::arch::power::set_reboot_method(options.reboot);
+    console::set_timestamps(options.console_timestamps);
     if let Some(bytes) = options.conring_size {
         console::resize_ring(bytes);
     }

@@ -64,8 +64,8 @@ static X2APIC: AtomicBool = AtomicBool::new(false);
 static DEADLINE: AtomicBool = AtomicBool::new(false);
 /// Address of the registers in xAPIC mode.
 static REGISTERS: AtomicU64 = AtomicU64::new(0);
-/// Timer ticks a second, where the timer counts by itself.
-static TIMER_HERTZ: AtomicU64 = AtomicU64::new(1_000_000_000);
+/// Timer ticks a nanosecond (see [`clock::ticks_per_ns`]), where the timer counts by itself.
+static TIMER_TICKS_PER_NS: AtomicU64 = AtomicU64::new(1 << 32);
 /// The number of each CPU's APIC.
 static APIC_ID: [AtomicU32; MAX_CPUS] = [const { AtomicU32::new(u32::MAX) }; MAX_CPUS];
 
@@ -252,8 +252,7 @@ pub fn arm_timer(deadline_ns: Option<u64>) {
         unsafe { msr::wrmsr(msr::TSC_DEADLINE, at) };
         return;
     }
-    let hertz = TIMER_HERTZ.load(Ordering::Relaxed);
-    let ticks = (u128::from(left) * u128::from(hertz)).div_ceil(1_000_000_000);
+    let ticks = clock::ticks(left, TIMER_TICKS_PER_NS.load(Ordering::Relaxed));
     write(
         register::TIMER_INITIAL,
         u32::try_from(ticks).unwrap_or(u32::MAX).max(1),
@@ -283,7 +282,7 @@ pub(super) fn counted() -> u32 {
 /// Ends calibration: the timer runs at `hertz` and may interrupt again.
 pub(super) fn finish_calibration(hertz: u64) {
     write(register::TIMER_INITIAL, 0);
-    TIMER_HERTZ.store(hertz, Ordering::Relaxed);
+    TIMER_TICKS_PER_NS.store(clock::ticks_per_ns(hertz), Ordering::Relaxed);
     let mode = if DEADLINE.load(Ordering::Relaxed) {
         DEADLINE_MODE
     } else {

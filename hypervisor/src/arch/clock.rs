@@ -21,6 +21,7 @@ static MULTIPLIER: AtomicU32 = AtomicU32::new(0x8000_0000);
 static SHIFT: AtomicI32 = AtomicI32::new(1);
 static START: AtomicU64 = AtomicU64::new(0);
 static HERTZ: AtomicU64 = AtomicU64::new(1_000_000_000);
+static TICKS_PER_NS: AtomicU64 = AtomicU64::new(1 << 32);
 
 const NS_PER_SECOND: u64 = 1_000_000_000;
 
@@ -62,6 +63,7 @@ pub fn init(hertz: u64, start: u64) {
     MULTIPLIER.store(scale.multiplier, Ordering::Relaxed);
     SHIFT.store(i32::from(scale.shift), Ordering::Relaxed);
     START.store(start, Ordering::Relaxed);
+    TICKS_PER_NS.store(ticks_per_ns(hertz), Ordering::Relaxed);
     HERTZ.store(hertz, Ordering::Release);
 }
 
@@ -90,6 +92,11 @@ pub fn now_ns() -> u64 {
     ns_of_tsc(rdtsc())
 }
 
+/// System time now, or 0 while it has not started.
+pub fn uptime_ns() -> u64 {
+    if tsc_start() == 0 { 0 } else { now_ns() }
+}
+
 /// System time at counter value `tsc`.
 #[inline(always)]
 pub fn ns_of_tsc(tsc: u64) -> u64 {
@@ -97,9 +104,23 @@ pub fn ns_of_tsc(tsc: u64) -> u64 {
 }
 
 /// Counter ticks in `ns` nanoseconds, rounded up.
+#[inline]
 pub fn ticks_of_ns(ns: u64) -> u64 {
-    let ticks = (u128::from(ns) * u128::from(tsc_hertz())).div_ceil(u128::from(NS_PER_SECOND));
-    u64::try_from(ticks).unwrap_or(u64::MAX)
+    ticks(ns, TICKS_PER_NS.load(Ordering::Relaxed))
+}
+
+/// What a clock of `hertz` ticks a second makes of a nanosecond, in ticks times 2^32, rounded up. For [`ticks`], which is then
+/// a multiplication and not a division.
+pub fn ticks_per_ns(hertz: u64) -> u64 {
+    let scaled = (u128::from(hertz) << 32).div_ceil(u128::from(NS_PER_SECOND));
+    u64::try_from(scaled).unwrap_or(u64::MAX)
+}
+
+/// Ticks in `ns` nanoseconds of a clock with `ticks_per_ns`, rounded up.
+#[inline(always)]
+pub fn ticks(ns: u64, ticks_per_ns: u64) -> u64 {
+    let scaled = u128::from(ns) * u128::from(ticks_per_ns) + u128::from(u32::MAX);
+    u64::try_from(scaled >> 32).unwrap_or(u64::MAX)
 }
 
 /// Waits.

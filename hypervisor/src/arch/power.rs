@@ -5,7 +5,10 @@
 
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use super::io::{inb, inw, outb, outl, outw};
+use spin::Once;
+use xenocryst_boot::cmdline::Reboot;
+
+use super::io::{inb, inw, outb, outw};
 use super::{clock, control};
 use crate::console::say;
 
@@ -18,6 +21,7 @@ static PM1_CONTROL: AtomicU64 = AtomicU64::new(0);
 static S5: AtomicU64 = AtomicU64::new(0);
 /// The reset register: `1 << 40 | value << 32 | port` for an I/O port; 0 for none.
 static RESET: AtomicU64 = AtomicU64::new(0);
+static FIRST_METHOD: Once<Reboot> = Once::new();
 static NO_REBOOT: AtomicBool = AtomicBool::new(false);
 
 /// Notes the ports of the PM1a and PM1b control registers (0 for none).
@@ -85,33 +89,53 @@ pub fn power_off() -> ! {
     halt_all()
 }
 
-/// Starts the machine over.
+/// Says which way of rebooting is tried first (`reboot=`).
+pub fn set_reboot_method(method: Reboot) {
+    FIRST_METHOD.call_once(|| method);
+}
+
+/// Starts the machine over: by the way that the options name, then by the others.
 pub fn reboot() -> ! {
     super::smp::stop_others();
-    let reset = RESET.load(Ordering::Relaxed);
-    // SAFETY: the reset register that the firmware's tables name, then the PCI reset register, then the keyboard controller's
-    // reset line: documented ways to reset the machine. The last one faults without a usable interrupt table.
-    unsafe {
-        if reset != 0 {
-            outb(reset as u16, (reset >> 32) as u8);
-            clock::delay_ns(50_000_000);
-        }
-        outb(0xcf9, 0x02);
-        clock::delay_ns(1_000_000);
-        outb(0xcf9, 0x06);
-        clock::delay_ns(50_000_000);
-        for _ in 0..100_000 {
-            if inb(0x64) & 2 == 0 {
-                break;
-            }
-        }
-        outb(0x64, 0xfe);
-        clock::delay_ns(50_000_000);
-        outl(0xcf8, 0);
-        let no_table = [0_u16; 5];
-        core::arch::asm!("lidt [{}]", "int3", in(reg) no_table.as_ptr(), options(nostack));
+    if let Some(method) = FIRST_METHOD.get() {
+        reset_by(*method);
+    }
+    for method in [Reboot::Acpi, Reboot::Pci, Reboot::Keyboard, Reboot::Triple] {
+        reset_by(method);
     }
     super::stop_forever()
+}
+
+/// Tries one way of resetting the machine, and returns if it has no effect.
+fn reset_by(method: Reboot) {
+    // SAFETY: the reset register that the firmware's tables name, the PCI reset register (bit 2 resets, bit 1 makes it a hard
+    // reset, bit 3 a power cycle), the keyboard controller's reset line: documented ways to reset the machine. The last way
+    // faults without a usable interrupt table.
+    unsafe {
+        match method {
+            Reboot::Any => return,
+            Reboot::Acpi => match RESET.load(Ordering::Relaxed) {
+                0 => return,
+                reset => outb(reset as u16, (reset >> 32) as u8),
+            },
+            Reboot::Pci | Reboot::PciPower => {
+                let cycle = if method == Reboot::PciPower { 8 } else { 0 };
+                outb(0xcf9, 0x02 | cycle);
+                clock::delay_ns(1_000_000);
+                outb(0xcf9, 0x06 | cycle);
+            }
+            Reboot::Keyboard => {
+                // Bit 1 of the status: the controller has not taken the last byte yet.
+                (0..100_000).any(|_| inb(0x64) & 2 == 0);
+                outb(0x64, 0xfe);
+            }
+            Reboot::Triple => {
+                let no_table = [0_u16; 5];
+                core::arch::asm!("lidt [{}]", "int3", in(reg) no_table.as_ptr(), options(nostack));
+            }
+        }
+    }
+    clock::delay_ns(50_000_000);
 }
 
 /// Stops every CPU, for good.

@@ -32,7 +32,8 @@ pub fn clock() -> u32 {
 pub fn flush_local() {
     let now = CLOCK.fetch_add(1, Ordering::SeqCst) + 1;
     control::flush_tlb_local();
-    DONE[cpu_index(this_cpu().cpu)].fetch_max(now, Ordering::SeqCst);
+    // Nobody else writes this CPU's word.
+    DONE[cpu_index(this_cpu().cpu)].store(now, Ordering::Release);
 }
 
 /// Flushes every CPU in the bit mask `cpus`, and returns when all have done it.

@@ -33,6 +33,8 @@ struct Console {
     ring: Ring,
     /// Whether the last byte printed did not end a line.
     mid_line: bool,
+    /// Whether the hypervisor's lines tell the time.
+    timestamps: bool,
 }
 
 /// Typed input, oldest first.
@@ -47,6 +49,7 @@ static CONSOLE: Mutex<Console> = Mutex::new(Console {
     display: Display::new(),
     ring: Ring::new(),
     mid_line: false,
+    timestamps: false,
 });
 static INPUT: Mutex<Input> = Mutex::new(Input {
     bytes: [0; INPUT_BYTES],
@@ -97,6 +100,11 @@ pub fn release_display() {
     CONSOLE.lock().display.stop();
 }
 
+/// Begins each of the hypervisor's lines with system time in seconds, or no longer.
+pub fn set_timestamps(on: bool) {
+    CONSOLE.lock().timestamps = on;
+}
+
 /// Moves the ring to a buffer of `bytes` bytes (rounded up to a power of two, 16 KiB at least), once there is a heap.
 pub fn resize_ring(bytes: u64) {
     CONSOLE.lock().ring.resize(bytes);
@@ -133,6 +141,10 @@ pub fn print(text: Arguments<'_>) {
         }
         console.put(b"(XEN) ");
         // Writing to the console cannot fail.
+        if console.timestamps {
+            let us = crate::arch::clock::uptime_ns() / 1000;
+            let _ = write!(console, "[{:5}.{:06}] ", us / 1_000_000, us % 1_000_000);
+        }
         let _ = console.write_fmt(text);
         if console.mid_line {
             console.put(b"\n");
