@@ -17,6 +17,8 @@ fn codes_are_unique_and_sentences_say_something() {
             rule.code()
         );
         assert!(rule.errno().as_return() < 0);
+        assert!(rule.why().ends_with('.') && rule.instead().ends_with('.'));
+        assert!(rule.to_string() == rule.code());
     }
 }
 
@@ -48,6 +50,7 @@ fn the_line_names_the_entry_the_frame_its_owner_and_the_rule() {
         assert!(line.contains(part), "{part:?} is missing in: {line}");
     }
     assert!(!line.contains('\n'));
+    assert!(line.starts_with("PT-012: "), "the code leads: {line}");
     assert_eq!(refusal.context.level, Some(Level::L1));
 }
 
