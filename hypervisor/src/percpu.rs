@@ -2,8 +2,8 @@
 //!
 //! Keeps true: the block is [`STACK_SIZE`] bytes, aligned to its size, so that the running CPU is found by masking
 //! `rsp` and neither FS nor GS, which are the guest's, is ever needed. Inside the block the lowest pages are the
-//! stacks of the vectors that can arrive at any instruction (double fault, NMI, machine check, debug), the rest is the
-//! primary stack, which grows down from the guest register frame.
+//! stacks of the vectors that can arrive at any instruction (double fault, NMI, machine check, debug) and the CPU's
+//! descriptors; the rest is the primary stack, which grows down from the guest register frame.
 //! Neighbours: `arch::entry` (assembly that relies on the offsets asserted here), `arch::gdt` (TSS), `domain`.
 
 use core::cell::Cell;
@@ -12,8 +12,8 @@ use core::sync::atomic::{AtomicU32, Ordering};
 
 use crate::domain::Vcpu;
 
-/// Bytes of one CPU's stack block, and its alignment.
-pub const STACK_SIZE: usize = 32 * 1024;
+/// Bytes of one CPU's stack block, and its alignment. Building dom0 runs on the boot CPU's and needs a third of it.
+pub const STACK_SIZE: usize = 128 * 1024;
 /// Bytes of each special-vector stack at the bottom of the block.
 pub const IST_STACK_SIZE: usize = 4096;
 /// The most CPUs this build drives (one bit each in a `u64` mask).

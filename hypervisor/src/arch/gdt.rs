@@ -5,7 +5,7 @@
 //! Neighbours: `arch::entry` (the stubs), `domain::descriptors` (a guest's own table below the reserved page).
 
 use core::arch::asm;
-use core::mem::size_of;
+use core::mem::{offset_of, size_of};
 
 use super::entry;
 use crate::percpu::{CPU_INFO_SIZE, CpuInfo, IST_STACK_SIZE, MAX_CPUS, STACK_SIZE};
@@ -36,13 +36,18 @@ struct Tss {
 }
 const _: () = assert!(size_of::<Tss>() == 104);
 
-/// One CPU's stacks, descriptor page and task state segment.
-#[repr(C, align(32768))]
+/// One CPU's stacks, descriptor page and task state segment, aligned to its size.
+#[repr(C, align(131072))]
 pub struct CpuBlock {
-    stack: [u8; STACK_SIZE],
+    special: [[u8; IST_STACK_SIZE]; SPECIAL_STACKS],
     gdt: GdtPage,
     tss: Tss,
+    stack: [u8; STACK_SIZE - (SPECIAL_STACKS + 1) * 4096 - size_of::<Tss>()],
 }
+const _: () = assert!(size_of::<CpuBlock>() == STACK_SIZE);
+
+/// Vectors with a stack of their own.
+const SPECIAL_STACKS: usize = 4;
 
 /// The page of the hypervisor's descriptors at [`FIRST_RESERVED`].
 #[repr(C, align(4096))]
@@ -70,7 +75,7 @@ pub fn cpu_info(cpu: u32) -> Option<&'static CpuInfo> {
 /// The linear address of `cpu`'s reserved descriptor page, once its block was made.
 pub fn reserved_page(cpu: u32) -> Option<u64> {
     let block = *BLOCKS.get(cpu as usize)?.get()?;
-    Some((block + STACK_SIZE) as u64)
+    Some((block + offset_of!(CpuBlock, gdt)) as u64)
 }
 
 /// Makes `cpu`'s block. Returns the top of the stack that the CPU is to run on.
@@ -100,7 +105,7 @@ pub fn make_block(cpu: u32, apic_id: u32) -> u64 {
     }
     let rsp0 = (info + 8 + size_of::<crate::percpu::GuestRegs>()) as u64;
     block.tss.rsp[0] = rsp0;
-    for special in 0..4 {
+    for special in 0..SPECIAL_STACKS {
         block.tss.ist[special] = (base + (special + 1) * IST_STACK_SIZE) as u64;
     }
     block.tss.io_bitmap = size_of::<Tss>() as u16;
