@@ -422,13 +422,14 @@ static void threads(void) {
 }
 
 /* Memory changed under threads on all CPUs: what one unmaps or protects, no other may still reach. */
+#define CONTESTED (256UL * 1024)
 static char *volatile contested;
 static volatile int stop;
 
 static void *read_contested(void *ignored) {
     unsigned long sum = 0;
     while (!stop) {
-        for (size_t at = 0; at < MIB; at += PAGE) sum += (unsigned char)contested[at];
+        for (size_t at = 0; at < CONTESTED; at += PAGE) sum += (unsigned char)contested[at];
     }
     (void)ignored;
     return (void *)sum;
@@ -436,14 +437,14 @@ static void *read_contested(void *ignored) {
 
 static void flushes(void) {
     pthread_t reader;
-    contested = map(MIB, MAP_PRIVATE);
+    contested = map(CONTESTED, MAP_PRIVATE);
     REQUIRE(pthread_create(&reader, NULL, read_contested, NULL) == 0);
-    for (int i = 0; i < 200; i++) {
-        memset(contested, i, MIB);
-        REQUIRE(mprotect(contested, MIB, PROT_READ) == 0);
-        REQUIRE(mprotect(contested, MIB, PROT_READ | PROT_WRITE) == 0);
-        REQUIRE(madvise(contested, MIB, MADV_DONTNEED) == 0);
-        REQUIRE(contested[MIB - PAGE] == 0);
+    for (int i = 0; i < 25; i++) {
+        memset(contested, i, CONTESTED);
+        REQUIRE(mprotect(contested, CONTESTED, PROT_READ) == 0);
+        REQUIRE(mprotect(contested, CONTESTED, PROT_READ | PROT_WRITE) == 0);
+        REQUIRE(madvise(contested, CONTESTED, MADV_DONTNEED) == 0);
+        REQUIRE(contested[CONTESTED - PAGE] == 0);
     }
     stop = 1;
     REQUIRE(pthread_join(reader, NULL) == 0);

@@ -3,7 +3,8 @@
 //! `cargo xtask` is a thin front door over this library. It installs what is missing ([`packages`]), fetches the
 //! guest kernel and the real Xen to compare with ([`debian`]), packs the guests' initrds ([`guest`]), describes
 //! machines to QEMU ([`machine`]), runs them on the terminal ([`run`]) or under a test ([`vm`]), and holds the
-//! boot tests ([`boot_tests`]) and the benchmark ([`bench`]).
+//! boot tests ([`boot_tests`]) and the benchmark ([`bench`]). It also writes the pages that are generated from the
+//! source ([`docs`], [`refusals`]).
 //!
 //! What it keeps true: everything fetched or made is kept under `target/`, so that a second run is instantaneous;
 //! every QEMU that it starts, and no other, is ended by it.
@@ -12,6 +13,7 @@
 pub mod bench;
 pub mod boot_tests;
 pub mod debian;
+pub mod docs;
 pub mod guest;
 pub mod image_check;
 pub mod initrd;
@@ -19,6 +21,7 @@ pub mod machine;
 pub mod modules;
 pub mod packages;
 pub mod progress;
+pub mod refusals;
 pub mod run;
 pub mod vm;
 pub mod workspace;

@@ -5,10 +5,11 @@ use anyhow::{Result, ensure};
 use clap::{Parser, Subcommand};
 use xenocryst::boot_tests::{self, BootTestOptions};
 use xenocryst::packages;
+use xenocryst::refusals;
 use xenocryst::run::{self, RunOptions};
 use xenocryst::workspace::Workspace;
 
-/// Boots Xenocryst, or what it is compared with, in QEMU.
+/// Boots Xenocryst, or what it is compared with, in QEMU; explains its refusals.
 #[derive(Parser)]
 #[command(version)]
 struct Cli {
@@ -23,18 +24,32 @@ enum Command {
     Run(RunOptions),
     /// Run the boot tests
     BootTest(BootTestOptions),
+    /// Say what the code of a refused memory request means
+    Explain {
+        /// The code, as the log line begins with it
+        #[arg(value_name = "CODE")]
+        code: String,
+    },
 }
 
 fn main() -> Result<()> {
-    let workspace = Workspace::of_this_build()?;
-    packages::ensure_installed()?;
     match Cli::parse().command {
-        Command::Run(options) => run::interactive(&workspace, &options),
+        Command::Run(options) => run::interactive(&prepared()?, &options),
         Command::BootTest(options) => {
-            let outcome = boot_tests::run(&workspace, &options)?;
+            let outcome = boot_tests::run(&prepared()?, &options)?;
             println!("{outcome}");
             ensure!(outcome.failed == 0, "boot tests failed");
             Ok(())
         }
+        Command::Explain { code } => {
+            print!("{}", refusals::explain(&code)?);
+            Ok(())
+        }
     }
+}
+
+/// The checkout, with everything installed that starting machines needs.
+fn prepared() -> Result<Workspace> {
+    packages::ensure_installed()?;
+    Workspace::of_this_build()
 }
