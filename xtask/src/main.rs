@@ -11,7 +11,7 @@ use xenocryst::bench::{self, BenchOptions};
 use xenocryst::boot_tests::{self, BootTestOptions, Outcome};
 use xenocryst::run::{self, Hypervisor, RunOptions};
 use xenocryst::workspace::Workspace;
-use xenocryst::{debian, guest, packages};
+use xenocryst::{debian, docs, guest, packages};
 
 /// Builds, boots, tests and measures Xenocryst; sets up by itself what it needs.
 #[derive(Parser)]
@@ -34,12 +34,16 @@ enum Command {
     Test(BootTestOptions),
     /// Measure the kernel alone, Xen and Xenocryst, and print one table
     Bench(BenchOptions),
+    /// Write the pages under docs/ that are generated from the source
+    Docs,
 }
 
 fn main() -> Result<()> {
     let workspace = Workspace::of_this_build()?;
     let command = Cli::parse().command;
-    packages::ensure_installed()?;
+    if !matches!(command, Command::Docs) {
+        packages::ensure_installed()?;
+    }
     match command {
         Command::Setup => {
             debian::xen(&workspace)?;
@@ -57,6 +61,7 @@ fn main() -> Result<()> {
             build_if_ours(&workspace, &options.hypervisor)?;
             bench::bench(&workspace, &options)
         }
+        Command::Docs => docs::write(&workspace),
     }
 }
 
