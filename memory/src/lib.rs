@@ -25,6 +25,8 @@ mod config;
 mod domain;
 mod engine;
 mod frame;
+#[cfg(test)]
+mod history;
 mod machine;
 mod progress;
 pub mod pte;
@@ -36,6 +38,7 @@ mod allocator;
 pub mod audit;
 mod descriptor;
 mod emulate;
+pub mod grant;
 mod l1;
 mod m2p;
 mod mmu_update;

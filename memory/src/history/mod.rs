@@ -1,0 +1,21 @@
+//! Attacks from history, recreated: each test is named after the Xen security advisory whose rule it holds.
+//!
+//! `tables` has what entries were made to say, `frames` what was done about ownership and counts, `stopped` what
+//! happened when long operations were interrupted, `flushes` the order of things that only TLBs can tell apart.
+//! The facts are public; which invariant each advisory stands for is in `docs/invariants.md`.
+
+mod flushes;
+mod frames;
+mod stopped;
+mod tables;
+
+use crate::FrameInfo;
+use crate::sim::FRAMES;
+use crate::testing::Bench;
+use std::vec::Vec;
+use xenocryst_abi::Mfn;
+
+/// The state of every frame: what must be the same after a refusal as before.
+fn snapshot(b: &Bench) -> Vec<FrameInfo> {
+    (0..FRAMES as u64).map(|n| b.info(Mfn::new(n))).collect()
+}
