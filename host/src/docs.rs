@@ -1,20 +1,23 @@
 //! The pages under `docs/` that are generated.
 //!
 //! What it keeps true: a committed page is what the source gives; a test compares them. Neighbours:
-//! [`crate::refusals`] makes the text.
+//! [`crate::refusals`] and [`crate::invariants`] make the text.
 
 use std::fs;
 
 use anyhow::{Context, Result};
 
-use crate::refusals;
 use crate::workspace::Workspace;
+use crate::{invariants, refusals};
 
 /// A page: its name under `docs/`, and what makes it.
 type Page = (&'static str, fn() -> String);
 
 /// Every generated page.
-const PAGES: &[Page] = &[("refusals.md", refusals::page)];
+const PAGES: &[Page] = &[
+    ("refusals.md", refusals::page),
+    ("invariants.md", invariants::page),
+];
 
 /// Writes every generated page.
 ///

@@ -4,7 +4,7 @@
 //! guest kernel and the real Xen to compare with ([`debian`]), packs the guests' initrds ([`guest`]), describes
 //! machines to QEMU ([`machine`]), runs them on the terminal ([`run`]) or under a test ([`vm`]), and holds the
 //! boot tests ([`boot_tests`]) and the benchmark ([`mod@bench`]). It also writes the pages that are generated from the
-//! source ([`docs`], [`refusals`]).
+//! source ([`docs`], [`refusals`], [`invariants`]).
 //!
 //! What it keeps true: everything fetched or made is kept under `target/`, so that a second run is instantaneous;
 //! every QEMU that it starts, and no other, is ended by it.
@@ -17,6 +17,7 @@ pub mod docs;
 pub mod guest;
 pub mod image_check;
 pub mod initrd;
+pub mod invariants;
 pub mod machine;
 pub mod modules;
 pub mod packages;

@@ -3,7 +3,7 @@
 use super::snapshot;
 use crate::audit::Held;
 use crate::frame::Level::*;
-use crate::pte::{PRESENT, USER};
+use crate::pte::{PCD, PRESENT, USER};
 use crate::refusal::Rule;
 use crate::sim::domain;
 use crate::testing::*;
@@ -383,4 +383,30 @@ fn xsa_384_a_frame_in_use_by_the_hypervisor_outlives_its_owners_letting_go() {
     b.engine.put_page(held);
     assert!(b.info(page).is_free);
     b.check();
+}
+
+#[test]
+fn xsa_276_and_507_shared_frames_stay_what_they_are() {
+    for writable in [true, false] {
+        let b = bench_of(0);
+        let s = b.space();
+        let frame = b.engine.allocate_frames(0, AddressLimit::NONE).unwrap();
+        assert!(b.engine.share_with(&b.d, frame, writable));
+        b.update(at(s.l1, 1), entry(frame, PRESENT | USER)).unwrap();
+        let before = snapshot(&b);
+        for level in [L1, L2, L3, L4] {
+            refused(b.pin(frame, level), Rule::TargetTypeConflict);
+        }
+        refused(
+            b.engine.get_descriptor_page(&b.d, frame),
+            Rule::DescriptorFrame,
+        );
+        refused(b.engine.decrease_extent(&b.d, frame, 0), Rule::SpecialFrame);
+        assert_eq!(exchange_page(&b, frame), None);
+        let uncached = entry(frame, PRESENT | USER | PCD);
+        refused(b.update(at(s.l1, 1), uncached), Rule::SpecialCaching);
+        assert!(!b.engine.unshare(&b.d, frame), "it is mapped");
+        assert_eq!(snapshot(&b), before);
+        b.check();
+    }
 }

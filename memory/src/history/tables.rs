@@ -6,8 +6,8 @@ use crate::pte::{ADDRESS, PAGE_SIZE_BIT, PAT, PCD, PRESENT, PWT, RW, USER};
 use crate::refusal::Rule;
 use crate::sim::{HOLE, domain};
 use crate::testing::*;
-use crate::{Actors, Budget, Flush, Level::*, PteStore, PteStoreOutcome};
-use xenocryst_abi::{Maddr, Mfn, Vaddr};
+use crate::{Actors, Budget, DomainMemory, Flush, IoAccess, Level::*, PteStore, PteStoreOutcome};
+use xenocryst_abi::{DomId, Maddr, Mfn, Vaddr};
 
 #[test]
 fn xsa_32_frame_numbers_outside_memory_are_refused_by_every_operation() {
@@ -129,6 +129,21 @@ fn xsa_154_no_path_leaves_a_device_mapped_cached() {
         guest.update(at(s.l1, 4), entry(io, T)),
         Rule::IoNotPermitted,
     );
+    // The owner of the tables needs the permission, too.
+    let (dom0, any) = (
+        domain(0),
+        DomainMemory::new(DomId::IO, false, 0, IoAccess::none()),
+    );
+    let actors = Actors {
+        caller: &dom0,
+        tables: &guest.d,
+        pages: &any,
+    };
+    let update =
+        guest
+            .engine
+            .mmu_update(&actors, at(s.l1, 4), entry(io, T), &mut Budget::unlimited());
+    refused(update, Rule::IoNotPermitted);
     guest.check();
 }
 
