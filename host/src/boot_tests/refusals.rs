@@ -5,6 +5,7 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -67,6 +68,9 @@ pub const TESTS: &[BootTest] = &[
 /// What the tiny kernel prints.
 const HELLO: &str = "hello from a tiny kernel";
 
+/// Xen's words where it gives no reason.
+const NO_REASON: &str = "Could not construct domain 0";
+
 /// How a refused machine is watched for going on all the same.
 const WATCH: Duration = Duration::from_secs(2);
 
@@ -81,64 +85,76 @@ fn no_notes(context: &Context) -> Result<()> {
     refused(
         context,
         &tiny(context, "NO_NOTES")?,
-        "(?i)no ELF notes?|not a PV kernel|no Xen (ELF )?notes?",
+        "No ELF notes",
+        "it has no Xen ELF notes",
     )
 }
 
 fn bits_32(context: &Context) -> Result<()> {
-    refused(context, &tiny(context, "BITS_32")?, "(?i)32-bit")
+    refused(
+        context,
+        &tiny(context, "BITS_32")?,
+        "Found 32-bit PV kernel",
+        "only 64-bit kernels are supported",
+    )
 }
 
 fn unknown_feature(context: &Context) -> Result<()> {
-    // Xen gives no reason here.
-    let reason = if context.on_xen() {
-        "Could not construct"
-    } else {
-        "no_such_feature"
-    };
-    refused(context, &tiny(context, "UNKNOWN_FEATURE")?, reason)
+    refused(
+        context,
+        &tiny(context, "UNKNOWN_FEATURE")?,
+        NO_REASON,
+        "requires the feature no_such_feature",
+    )
 }
 
 fn wrong_version(context: &Context) -> Result<()> {
-    refused(context, &tiny(context, "WRONG_VERSION")?, "xen-9.9")
+    refused(
+        context,
+        &tiny(context, "WRONG_VERSION")?,
+        r"\(Not 'xen-9\.9'\)",
+        r#"for the interface "xen-9\.9""#,
+    )
 }
 
 fn wrong_loader(context: &Context) -> Result<()> {
-    refused(context, &tiny(context, "WRONG_LOADER")?, "peculiar")
+    refused(
+        context,
+        &tiny(context, "WRONG_LOADER")?,
+        "Not 'peculiar'",
+        "note LOADER is not",
+    )
 }
 
 fn entry_outside(context: &Context) -> Result<()> {
     refused(
         context,
         &tiny(context, "ENTRY_OUTSIDE")?,
-        "(?i)entr(y|ies).*(out|not)",
+        "entries are out of bounds",
+        "note ENTRY says .* outside",
     )
 }
 
-/// Half of Debian's kernel.
+/// Half of Debian's kernel. Xen does not refuse it but reads past its end, and faults.
 fn truncated(context: &Context) -> Result<()> {
     let whole = fs::read(&context.kernel.vmlinuz)?;
     let half = whole.get(..whole.len() / 2).context("an empty kernel")?;
-    // Xen does not refuse it: it faults itself.
-    let reason = if context.on_xen() {
-        "Panic on CPU"
-    } else {
-        "(?i)truncated|payload|beyond|short"
-    };
-    refused(context, &altered(context, half)?, reason)
+    refused(
+        context,
+        &altered(context, half)?,
+        "FATAL TRAP",
+        "the kernel file is truncated",
+    )
 }
 
 /// A file that is no kernel at all.
 fn noise(context: &Context) -> Result<()> {
-    let reason = if context.on_xen() {
-        "Could not construct"
-    } else {
-        "(?i)neither|not a kernel|unknown (format|kernel)|no kernel"
-    };
+    let boot = altered(context, &b"no kernel ".repeat(10_000))?;
     refused(
         context,
-        &altered(context, &b"no kernel ".repeat(10_000))?,
-        reason,
+        &boot,
+        NO_REASON,
+        "neither a bzImage nor an ELF file",
     )
 }
 
@@ -149,7 +165,8 @@ fn too_large(context: &Context) -> Result<()> {
     refused(
         context,
         &boot,
-        "(?i)not enough|too (large|small|little)|does not fit|Domain 0 allocation",
+        "allocation is too small",
+        "when unpacked, and only 24576 KiB can be had",
     )
 }
 
@@ -163,13 +180,14 @@ fn initrd_too_large(context: &Context) -> Result<()> {
     refused(
         context,
         &boot,
-        "(?i)not enough|too (large|small|little)|does not fit|Domain 0 allocation",
+        "allocation is too small",
+        "has 163840 KiB of memory, and this kernel needs",
     )
 }
 
 /// A hypervisor without a kernel to start.
 fn no_kernel(context: &Context) -> Result<()> {
-    let mut command = std::process::Command::new("qemu-system-x86_64");
+    let mut command = Command::new("qemu-system-x86_64");
     command.args([
         "-no-user-config",
         "-nodefaults",
@@ -186,7 +204,11 @@ fn no_kernel(context: &Context) -> Result<()> {
         .args(["-append", "console=com1 noreboot"]);
     let mut vm = context.start_command(command)?;
     vm.expect(
-        "(?i)(dom0|domain 0|no) .*kernel|no kernel|no modules?|dom0 kernel not specified",
+        if context.on_xen() {
+            "dom0 kernel not specified"
+        } else {
+            "no dom0 kernel"
+        },
         BOOT,
     )?;
     Ok(())
@@ -215,9 +237,9 @@ fn kernel_file(context: &Context) -> Result<PathBuf> {
     Ok(context.scratch()?.join("kernel"))
 }
 
-/// The machine says why it refuses, and starts nothing.
-fn refused(context: &Context, boot: &Boot, reason: &str) -> Result<()> {
+/// The machine says why it refuses, in the words of the one hypervisor or the other, and starts nothing.
+fn refused(context: &Context, boot: &Boot, on_xen: &str, on_ours: &str) -> Result<()> {
     let mut vm = context.start(boot)?;
-    vm.expect(reason, BOOT)?;
+    vm.expect(if context.on_xen() { on_xen } else { on_ours }, BOOT)?;
     vm.expect_quiet(&format!("{HELLO}|Linux version"), WATCH)
 }
