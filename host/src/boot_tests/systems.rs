@@ -56,9 +56,9 @@ fn memory_256m(context: &Context) -> Result<()> {
     let mut boot = context.debian();
     // Xen wants the kernel's memory in one run of 128 MiB, which a machine of 256 MiB has not got.
     boot.mem_mib = if context.on_xen() { 384 } else { 256 };
-    boot.options = "dom0_mem=160M".to_owned();
+    boot.options = "dom0_mem=208M".to_owned();
     let mut vm = context.shell(&boot)?;
-    identity(context, &mut vm, 160, 1)?;
+    identity(context, &mut vm, 208, 1)?;
     check(
         &mut vm,
         "exercise fork-tree exec much-memory all-memory",
