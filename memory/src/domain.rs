@@ -162,6 +162,8 @@ pub struct DomainMemory {
     pub(crate) dirty_cpus: AtomicU64,
     dying: AtomicBool,
     check_l1tf: AtomicBool,
+    /// Whether another domain ever got a writable mapping of its frames.
+    lent: AtomicBool,
     /// A fast copy of `IoAccess::permits_something`.
     pub(crate) cache_control: AtomicBool,
     pub(crate) tables: Mutex<Tables>,
@@ -181,6 +183,7 @@ impl DomainMemory {
             dirty_cpus: AtomicU64::new(0),
             dying: AtomicBool::new(false),
             check_l1tf: AtomicBool::new(!control),
+            lent: AtomicBool::new(false),
             cache_control: AtomicBool::new(io.permits_something()),
             tables: Mutex::new(Tables { doomed: None }),
             io: Mutex::new(io),
@@ -235,6 +238,22 @@ impl DomainMemory {
     #[inline]
     pub fn dirty_cpus(&self) -> u64 {
         self.dirty_cpus.load(Ordering::SeqCst)
+    }
+
+    /// Notes that another domain gets writable mappings of this domain's frames. CPUs that this domain never ran on may
+    /// then know its frames for as long as nobody has flushed them: the other domain can drop a mapping unflushed.
+    pub(crate) fn set_lent(&self) {
+        self.lent.store(true, Ordering::SeqCst);
+    }
+
+    /// The CPUs that may hold translations to this domain's frames, as a bit mask.
+    #[inline]
+    pub(crate) fn knowing_cpus(&self) -> u64 {
+        if self.lent.load(Ordering::SeqCst) {
+            u64::MAX
+        } else {
+            self.dirty_cpus()
+        }
     }
 
     /// From now on the domain gets no new frames and no new mappings.

@@ -38,6 +38,7 @@ mod allocator;
 pub mod audit;
 mod descriptor;
 mod emulate;
+pub mod grant;
 mod l1;
 mod m2p;
 mod mmu_update;

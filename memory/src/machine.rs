@@ -23,6 +23,12 @@ pub trait MachineMemory: Sync {
     fn zero_frame(&self, frame: Mfn);
     /// Copies a whole frame.
     fn copy_frame(&self, to: Mfn, from: Mfn);
+    /// Copies `length` bytes, neither end crossing a page. Bytes beside the target's keep whatever others write there
+    /// meanwhile. This default works word by word; a machine with something faster overrides it. Unlike for the other
+    /// operations, the addresses need not be aligned.
+    fn copy_bytes(&self, to: Maddr, from: Maddr, length: u16) {
+        copy_by_words(self, to, from, u64::from(length));
+    }
     /// The TLB clock: a number that grows with every whole flush of any CPU's TLB (global entries included).
     /// Bits above [`CLOCK_BITS`] are ignored; a machine without a clock returns a constant,
     /// and must then flush in every [`MachineMemory::flush_tlb`].
@@ -39,4 +45,49 @@ pub trait MachineMemory: Sync {
     fn relax(&self) {
         core::hint::spin_loop();
     }
+}
+
+/// Tries to put part of a word among bytes that others may be writing.
+const MERGE_TRIES: u32 = 64;
+
+fn copy_by_words<M: MachineMemory + ?Sized>(machine: &M, to: Maddr, from: Maddr, length: u64) {
+    let mut done = 0;
+    while done < length {
+        let at = to.raw() + done;
+        let lane = at % 8;
+        let count = (8 - lane).min(length - done);
+        let bytes = read_bytes(machine, from.raw() + done, count) << (lane * 8);
+        let word = Maddr::new(at - lane);
+        if count == 8 {
+            machine.write_u64(word, bytes);
+        } else {
+            merge(machine, word, bytes, ((1 << (count * 8)) - 1) << (lane * 8));
+        }
+        done += count;
+    }
+}
+
+/// Up to 8 bytes from `at`, in the low bytes of the result.
+fn read_bytes<M: MachineMemory + ?Sized>(machine: &M, at: u64, count: u64) -> u64 {
+    let lane = at % 8;
+    let mut bytes = machine.read_u64(Maddr::new(at - lane)) >> (lane * 8);
+    if lane + count > 8 {
+        bytes |= machine.read_u64(Maddr::new(at - lane + 8)) << ((8 - lane) * 8);
+    }
+    if count < 8 {
+        bytes &= (1 << (count * 8)) - 1;
+    }
+    bytes
+}
+
+/// Replaces the bits in `mask`. A guest that keeps writing beside them may lose a write of its own.
+fn merge<M: MachineMemory + ?Sized>(machine: &M, word: Maddr, bits: u64, mask: u64) {
+    let mut old = machine.read_u64(word);
+    for _ in 0..MERGE_TRIES {
+        match machine.compare_exchange_u64(word, old, old & !mask | bits) {
+            Ok(_) => return,
+            Err(now) => old = now,
+        }
+    }
+    machine.write_u64(word, old & !mask | bits);
 }

@@ -18,7 +18,7 @@ mod tests;
 
 impl<M: MachineMemory> Engine<'_, M> {
     /// Counts `frames` more for `domain`, if it may have them.
-    fn reserve(&self, domain: &DomainMemory, frames: u32) -> Result<(), Refusal> {
+    pub(crate) fn reserve(&self, domain: &DomainMemory, frames: u32) -> Result<(), Refusal> {
         if domain.is_dying() {
             return Err(Rule::DyingDomain.refuse());
         }
@@ -37,7 +37,7 @@ impl<M: MachineMemory> Engine<'_, M> {
         }
     }
 
-    fn unreserve(&self, domain: &DomainMemory, frames: u32) {
+    pub(crate) fn unreserve(&self, domain: &DomainMemory, frames: u32) {
         if let Some(owned) = self.owned.get(domain.id().0 as usize) {
             owned.fetch_sub(frames, Ordering::Relaxed);
         }
@@ -135,7 +135,7 @@ impl<M: MachineMemory> Engine<'_, M> {
     }
 
     /// Takes a frame away from `domain`, if nothing but its allocation holds it. It is then unowned.
-    fn steal(&self, domain: &DomainMemory, mfn: Mfn) -> Result<(), Refusal> {
+    pub(crate) fn steal(&self, domain: &DomainMemory, mfn: Mfn) -> Result<(), Refusal> {
         let Some(frame) = self
             .frame(mfn)
             .filter(|frame| frame.owner_word().belongs_to(domain.tag()))

@@ -81,7 +81,7 @@ impl<M: MachineMemory> Engine<'_, M> {
         if old.frame_type() == FrameType::None || old.frame_type() == new {
             return;
         }
-        let cpus = domain.dirty_cpus();
+        let cpus = domain.knowing_cpus();
         if cpus != 0 {
             self.machine.flush_tlb(cpus, old.stamp());
         }

@@ -207,6 +207,85 @@ rules! {
     OutOfMemory = "RS-003", NoMem, "No free block of that size lies below the address limit.",
         why "A failed allocation is an answer, never a stop of the host (I67, I100).",
         instead "Ask for smaller extents or without an address limit, or try later.";
+    // Grants
+    GrantReference = "GR-001", Inval, "A grant reference must be below the number of entries of the table, in its present version.",
+        why "References past the table read and wrote the hypervisor's memory: XSA-18; a version change moves the bound: XSA-501 (I59, I87).",
+        instead "Use references that the granting domain told, and have it set up enough frames.";
+    GrantNotPermitted = "GR-002", Inval, "The grant must permit this access to the domain that asks for it.",
+        why "The entry is the granting domain's consent: kind, peer and whether it may be written (I47, I51).",
+        instead "Have the granting domain fill the entry before telling its reference, and ask for no more than it permits.";
+    GrantChanged = "GR-003", Busy, "A grant in use must still say what it said when it was first used.",
+        why "A frame taken from the old contents and rights from the new ones belong to nobody: XSA-226, XSA-500 (I47, I57).",
+        instead "Change an entry only while neither of its in-use marks is set.";
+    GrantPinOverflow = "GR-004", Busy, "A grant can be mapped and copied from at most 128 times at once in each way.",
+        why "Counters are checked against their real width (I42, I56).",
+        instead "Unmap what is no longer used, or grant the frame by a second reference.";
+    GrantPartOfPage = "GR-005", Inval, "A grant of part of a page can be copied from and to, and not mapped.",
+        why "A mapping shows the whole page (I51). It is so in the ABI.",
+        instead "Copy, or have the whole page granted.";
+    GrantTransitive = "GR-006", OpNotSupp, "Grants that stand for another domain's grant are not supported.",
+        why "They were behind XSA-50, XSA-226 and XSA-411 (I58), and no known guest uses them.",
+        instead "Have the frame's owner grant it directly.";
+    GrantFrame = "GR-007", Inval, "A grant must name RAM of the domain that grants it.",
+        why "Who grants a frame must own it (I1, I51, I62).",
+        instead "Put the machine frame number of an own frame into the entry.";
+    GrantNotWritable = "GR-008", Busy, "A frame in use as a table or descriptor page cannot be granted for writing.",
+        why "A writable mapping of a live table is control of the machine, whoever holds it: XSA-224 (I9, I51).",
+        instead "Grant such frames read-only.";
+    GrantMapKind = "GR-009", Inval, "A mapping must be for the CPU, for devices, or for both.",
+        why "A mapping of no kind would hold nothing and could not be undone (I51). It is so in the ABI.",
+        instead "Set GNTMAP_host_map or GNTMAP_device_map.";
+    GrantHandles = "GR-010", NoMem, "The domain can have no more mappings of grants.",
+        why "Each mapping needs a tracking entry, and their number is limited (I53).",
+        instead "Unmap what is no longer used, or raise the limit when the domain is made.";
+    GrantHandle = "GR-011", Inval, "The handle must name a mapping of the domain that asks.",
+        why "A handle is freed once, by whoever removes its last part: XSA-218 (I53).",
+        instead "Unmap each mapping once.";
+    GrantBusAddress = "GR-012", Inval, "A bus address given for unmapping must be the one that mapping returned.",
+        why "The device part is removed only by its full address: XSA-224 (I52).",
+        instead "Pass on dev_bus_addr as it came, or 0.";
+    GrantAddress = "GR-013", Inval, "The address of a mapping must be that of an entry, aligned to 8, in a validated L1 table of the domain.",
+        why "An entry at an odd address splices two entries into one that nobody checked: XSA-227 (I25, I54).",
+        instead "Name an entry of an own L1 table, or a virtual address that one covers.";
+    GrantEntryMismatch = "GR-014", Inval, "The entry to be removed must map the granted frame, with the access that the mapping recorded.",
+        why "Otherwise references would be given back that the entry never held: XSA-234 (I52, I54).",
+        instead "Leave entries made by mapping a grant alone until they are unmapped by it.";
+    GrantReplaceEntry = "GR-015", Inval, "Only a mapping made by virtual address can be replaced by another.",
+        why "It is so in the ABI (I54).",
+        instead "Unmap, then make the other mapping.";
+    GrantDying = "GR-016", Inval, "Neither a dying domain nor the grants of one can be used for anything new.",
+        why "What is made after the teardown has passed is never given back; pins of a dying domain prove nothing: XSA-236 (I48, I56).",
+        instead "Close the connection: the other end is gone.";
+    GrantCopyRange = "GR-017", Inval, "A copy cannot cross a page.",
+        why "Offsets and lengths are checked before anything is touched (I86, I87).",
+        instead "Split the copy at page boundaries.";
+    GrantCopyPart = "GR-018", Inval, "A copy must stay inside the part of the page that is granted.",
+        why "The rest of the page was not granted (I57).",
+        instead "Copy only what the grant covers.";
+    GrantCopyByFrame = "GR-019", Perm, "A copy can name frames of the caller only; those of others by grants.",
+        why "Otherwise any domain could read any other: CVE-2026-102703, CVE-2026-102704 (I57).",
+        instead "Use DOMID_SELF with a frame number, and a grant for every other domain.";
+    GrantInUse = "GR-020", Busy, "Grants can be swapped only while nobody uses them.",
+        why "Users would find another frame behind the reference they hold (I55, I59).",
+        instead "Try again later.";
+    GrantTableInUse = "GR-021", Busy, "The version can change only while no grant but the reserved ones is used and no status frame is mapped.",
+        why "Uses of the old layout would go on in the new: XSA-255, XSA-501, XSA-517 (I60).",
+        instead "Choose the version before granting anything, and unmap status frames before leaving version 2.";
+    GrantVersion = "GR-022", Inval, "Grant tables have version 1 or 2.",
+        why "There are no other layouts in the ABI; version 0 was XSA-134 (I59).",
+        instead "Ask for 1 or 2.";
+    GrantVersionLimit = "GR-023", NoSys, "The domain may have grant tables of version 1 only.",
+        why "The domain was made so; the ABI answers as a Xen without version 2.",
+        instead "Use version 1.";
+    GrantVersionContents = "GR-024", Inval, "A reserved grant that version 1 cannot express keeps the table at version 2.",
+        why "Cut off, its frame number would name another frame (I26, I60).",
+        instead "Clear the reserved entries first.";
+    GrantTableSize = "GR-025", Inval, "The table can have no more frames than the domain's limit.",
+        why "The number comes from the guest (I61, I86).",
+        instead "Ask for GNTTABOP_query_size first.";
+    GrantTransfer = "GR-026", Inval, "A transfer needs a grant that accepts one from the domain that gives.",
+        why "Nobody gets memory that he did not ask for: totals and addresses are his (I6, I7).",
+        instead "Have the receiver make an entry with GTF_accept_transfer for each frame.";
 }
 
 impl Rule {

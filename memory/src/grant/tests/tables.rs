@@ -1,0 +1,204 @@
+//! Size, versions and swapping.
+
+use super::*;
+use xenocryst_abi::grant_table::{RESERVED_XENSTORE, status};
+
+#[test]
+fn every_rule_of_grants_tells_a_negative_status() {
+    for rule in Rule::ALL {
+        assert!(rule.grant_status() < 0, "{}", rule.code());
+    }
+}
+
+#[test]
+fn a_table_grows_to_its_limit_and_no_further() {
+    let p = pair();
+    let e = &p.b.engine;
+    told(
+        e.grow_grant_table(&p.granter(), 5),
+        Rule::GrantTableSize,
+        status::GENERAL_ERROR,
+    );
+    e.grow_grant_table(&p.granter(), 4).unwrap();
+    e.grow_grant_table(&p.granter(), 2).unwrap();
+    assert_eq!(
+        (e.grant_frame_count(&p.table), p.table.max_frames()),
+        (4, 4)
+    );
+    assert!(e.grant_frame(&p.table, 3).is_some() && e.grant_frame(&p.table, 4).is_none());
+    p.check();
+}
+
+#[test]
+fn growth_without_memory_shares_nothing() {
+    let p = pair();
+    let mut taken = std::vec::Vec::new();
+    while let Some(frame) = p.b.engine.allocate_frames(0, crate::AddressLimit::NONE) {
+        taken.push(frame);
+    }
+    for spare in 0..9 {
+        assert!(p.b.engine.grow_grant_table(&p.granter(), 4).is_err());
+        assert_eq!(p.b.engine.grant_frame_count(&p.table), 1);
+        p.check();
+        if spare < 8 {
+            p.b.engine.free_frames(taken.pop().unwrap(), 0);
+        }
+    }
+    p.b.engine.free_frames(taken.pop().unwrap(), 0);
+    p.b.engine.grow_grant_table(&p.granter(), 4).unwrap();
+    p.check();
+}
+
+/// XSA-18, XSA-134.
+#[test]
+fn references_are_bounded_by_the_table_in_its_present_version() {
+    let p = pair();
+    let e = &p.b.engine;
+    for (a, b) in [(512, 0), (0, 512), (u32::MAX, 0), (3, u32::MAX)] {
+        told(
+            e.swap_grants(&p.table, a, b),
+            Rule::GrantReference,
+            status::BAD_GNTREF,
+        );
+    }
+    e.swap_grants(&p.table, 511, 300).unwrap();
+    e.set_grant_version(&p.granter(), 2).unwrap();
+    for reference in [256, 511] {
+        told(
+            e.swap_grants(&p.table, reference, 0),
+            Rule::GrantReference,
+            status::BAD_GNTREF,
+        );
+        told(
+            p.map_at(reference, RO_MAP, 4),
+            Rule::GrantReference,
+            status::BAD_GNTREF,
+        );
+    }
+    let empty = GrantTable::new(4, 2);
+    told(
+        e.swap_grants(&empty, 0, 0),
+        Rule::GrantReference,
+        status::BAD_GNTREF,
+    );
+}
+
+#[test]
+fn grants_swap_unless_in_use() {
+    for version in [1, 2] {
+        let p = pair_of(version);
+        let (a, b) = (p.granted(9, 0), p.granted(10, f::READONLY));
+        p.b.engine.swap_grants(&p.table, 9, 10).unwrap();
+        assert_eq!(
+            p.map_at(10, RW_MAP, 4).unwrap().bus_address,
+            a.maddr().raw()
+        );
+        assert_eq!(p.map_at(9, RO_MAP, 5).unwrap().bus_address, b.maddr().raw());
+        told(
+            p.b.engine.swap_grants(&p.table, 9, 20),
+            Rule::GrantInUse,
+            status::EAGAIN,
+        );
+        told(
+            p.b.engine.swap_grants(&p.table, 20, 9),
+            Rule::GrantInUse,
+            status::EAGAIN,
+        );
+        p.check();
+    }
+}
+
+#[test]
+fn there_are_versions_1_and_2() {
+    let p = pair();
+    for version in [0, 3, u32::MAX] {
+        refused(
+            p.b.engine.set_grant_version(&p.granter(), version),
+            Rule::GrantVersion,
+        );
+    }
+    let old = GrantTable::new(4, 1);
+    let granter = Granter {
+        domain: &p.g,
+        table: &old,
+    };
+    refused(
+        p.b.engine.set_grant_version(&granter, 2),
+        Rule::GrantVersionLimit,
+    );
+}
+
+/// XSA-501, XSA-517: no use of the old version outlives it, but those of the reserved entries.
+#[test]
+fn the_version_changes_only_when_no_ordinary_grant_is_used() {
+    let p = pair();
+    let e = &p.b.engine;
+    let reserved = p.granted(RESERVED_XENSTORE, 0);
+    let kept = p.map_at(RESERVED_XENSTORE, RW_MAP, 4).unwrap();
+    p.granted(9, 0);
+    let used = p.map_at(9, RO_MAP, 5).unwrap();
+    refused(e.set_grant_version(&p.granter(), 2), Rule::GrantTableInUse);
+    p.unmap(used.handle, at(p.s.l1, 5), 0).unwrap();
+    e.set_grant_version(&p.granter(), 2).unwrap();
+    assert!(e.grant_status_frame(&p.table, 0).is_some());
+    assert_eq!(p.marks(RESERVED_XENSTORE), f::READING | f::WRITING);
+    p.check();
+    e.set_grant_version(&p.granter(), 1).unwrap();
+    p.check();
+    e.set_grant_version(&p.granter(), 2).unwrap();
+    p.unmap(kept.handle, at(p.s.l1, 4), 0).unwrap();
+    assert_eq!(p.marks(RESERVED_XENSTORE), 0);
+    p.check();
+    assert_eq!(
+        p.map_at(RESERVED_XENSTORE, RW_MAP, 4).unwrap().bus_address,
+        reserved.maddr().raw()
+    );
+    p.check();
+}
+
+/// XSA-255.
+#[test]
+fn version_2_stays_while_a_status_frame_is_mapped() {
+    let p = pair();
+    let e = &p.b.engine;
+    e.set_grant_version(&p.own_granter(), 2).unwrap();
+    let frame = e.grant_status_frame(&p.own_table, 0).unwrap();
+    p.b.update(at(p.s.l1, 4), entry(frame, T)).unwrap();
+    refused(
+        e.set_grant_version(&p.own_granter(), 1),
+        Rule::GrantTableInUse,
+    );
+    assert_eq!(e.grant_version(&p.own_table), 2);
+    p.check();
+    p.b.update(at(p.s.l1, 4), 0).unwrap();
+    e.set_grant_version(&p.own_granter(), 1).unwrap();
+    assert!(e.grant_status_frame(&p.own_table, 0).is_none());
+    p.check();
+}
+
+#[test]
+fn what_version_1_cannot_express_keeps_version_2() {
+    let p = pair_of(2);
+    p.grant(3, 0, Mfn::new(1 << 32));
+    refused(
+        p.b.engine.set_grant_version(&p.granter(), 1),
+        Rule::GrantVersionContents,
+    );
+    p.grant_to(3, f::TRANSITIVE, DomId(1), Mfn::new(0));
+    refused(
+        p.b.engine.set_grant_version(&p.granter(), 1),
+        Rule::GrantVersionContents,
+    );
+    p.grant_to(3, f::INVALID, DomId(1), Mfn::new(0));
+    p.b.engine.set_grant_version(&p.granter(), 1).unwrap();
+    p.check();
+}
+
+#[test]
+fn grant_frames_can_be_no_tables_and_not_given_back() {
+    let p = pair();
+    let frame = p.b.engine.grant_frame(&p.own_table, 0).unwrap();
+    assert!(p.b.pin(frame, crate::Level::L1).is_err());
+    assert!(p.b.engine.decrease_extent(&p.b.d, frame, 0).is_err());
+    p.check();
+}
