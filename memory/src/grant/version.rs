@@ -29,6 +29,9 @@ impl<M: MachineMemory> Engine<'_, M> {
         if version > granter.table.max_version {
             return Err(refuse(Rule::GrantVersionLimit));
         }
+        if granter.domain.is_dying() {
+            return Err(refuse(Rule::GrantDying));
+        }
         let state = &mut *self.lock_grants(&granter.table.state);
         if state.version == version {
             return Ok(());
