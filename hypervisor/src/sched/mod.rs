@@ -48,6 +48,8 @@ pub struct RunState {
     running: AtomicBool,
     /// It may not be taken over by another CPU.
     pinned: AtomicBool,
+    /// The time its queue charges it with, in nanoseconds.
+    charged: AtomicU64,
     account: Mutex<Account>,
     /// Where the guest wants a copy of the account, as a linear address; 0 for nowhere.
     area: AtomicU64,
@@ -61,6 +63,7 @@ impl RunState {
             pauses: AtomicU32::new(0),
             running: AtomicBool::new(false),
             pinned: AtomicBool::new(false),
+            charged: AtomicU64::new(0),
             account: Mutex::new(Account::new(0)),
             area: AtomicU64::new(0),
         }

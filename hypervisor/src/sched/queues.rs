@@ -2,7 +2,7 @@
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use xenocryst_vcpu::run_queue::RunQueue;
+use xenocryst_vcpu::run_queue::{self, RunQueue};
 use xenocryst_vcpu::runstate::State;
 
 use super::{flag, may_run, runstate};
@@ -21,6 +21,13 @@ pub struct Entry(pub &'static Vcpu);
 impl PartialEq for Entry {
     fn eq(&self, other: &Self) -> bool {
         core::ptr::eq(self.0, other.0)
+    }
+}
+
+impl run_queue::Entry for Entry {
+    #[inline]
+    fn charged(&self) -> &AtomicU64 {
+        &self.0.run.charged
     }
 }
 
@@ -49,6 +56,7 @@ pub fn tell(cpu: u32, bits: u32) {
 
 /// Puts `vcpu` in its CPU's queue if it may run and is in none, and makes that CPU look.
 pub fn wake(vcpu: &'static Vcpu) {
+    let now = now_ns();
     let cpu = loop {
         let cpu = vcpu.processor.load(Ordering::SeqCst);
         let Some(queue) = QUEUES.get(cpu as usize) else {
@@ -59,10 +67,10 @@ pub fn wake(vcpu: &'static Vcpu) {
         if vcpu.processor.load(Ordering::SeqCst) != cpu {
             continue;
         }
-        if !may_run(vcpu) || !queue.wake(Entry(vcpu)) {
+        if !may_run(vcpu) || !queue.wake(Entry(vcpu), now) {
             return;
         }
-        runstate::enter(vcpu, State::Runnable, now_ns());
+        runstate::enter(vcpu, State::Runnable, now);
         break cpu;
     };
     tell(cpu, work::SCHEDULE);
@@ -97,6 +105,8 @@ pub fn move_home(vcpu: &'static Vcpu, cpu: u32) {
     if let Some(queue) = QUEUES.get(old as usize) {
         let mut queue = queue.lock();
         queue.remove(Entry(vcpu));
+        // Charges of different queues cannot be compared.
+        vcpu.run.charged.store(0, Ordering::Relaxed);
         vcpu.processor.store(cpu, Ordering::SeqCst);
     }
 }
@@ -185,7 +195,7 @@ fn steal(cpu: u32, now: u64) -> Option<Entry> {
         let mut own = QUEUES[cpu as usize].lock();
         if own.running().is_some() {
             // Cannot be: only this CPU chooses for itself, and it had nothing.
-            own.wake(entry);
+            own.wake(entry, now);
             return None;
         }
         own.run_stolen(entry, now);
