@@ -4,8 +4,8 @@
 
 use core::sync::atomic::Ordering;
 
-use super::bounce;
-use crate::domain::context;
+use super::{bounce, vector};
+use crate::domain::{SPECIAL_NMI, Vcpu, context};
 use crate::percpu::{CpuInfo, GuestRegs, this_cpu, work};
 
 /// Does what must be done before the guest whose registers stand in `regs` (or another one) is entered.
@@ -36,11 +36,40 @@ fn do_work(cpu: &'static CpuInfo, regs: &mut GuestRegs) {
         return;
     }
     loop {
+        // What asked for a choice up to here is answered by the one that follows.
+        cpu.work.fetch_and(!work::SCHEDULE, Ordering::AcqRel);
         if let Some(next) = crate::sched::choose(cpu.cpu) {
             context::switch_to(cpu, next, regs);
+            deliver_special(regs, next);
             return;
         }
         idle(cpu);
+    }
+}
+
+/// Delivers a non-maskable interrupt that another vCPU or the control domain sent; to a guest that registered no handler
+/// for it, none.
+fn deliver_special(regs: &mut GuestRegs, vcpu: &'static Vcpu) {
+    if vcpu.pending_special.load(Ordering::Relaxed) == 0 {
+        return;
+    }
+    if vcpu.pending_special.swap(0, Ordering::SeqCst) & SPECIAL_NMI == 0 {
+        return;
+    }
+    let address = match vcpu.nmi_callback.get() {
+        0 => vcpu.trap_entry(vector::NMI).address,
+        address => address,
+    };
+    if address != 0 {
+        bounce::enter_kernel(
+            regs,
+            vcpu,
+            &bounce::Entry {
+                address,
+                error: None,
+                mask_events: false,
+            },
+        );
     }
 }
 
