@@ -8,6 +8,10 @@
  *   WRONG_VERSION        it is for another interface
  *   WRONG_LOADER         it wants another loader
  *   ENTRY_OUTSIDE        its entry is not in it
+ *
+ * And one that is started, and then asks for what it may not have:
+ *
+ *   FORBIDDEN_UPDATE     it maps a frame of the hypervisor's in its topmost table
  */
 #define VIRT_BASE 0xffffffff80000000
 
@@ -61,10 +65,32 @@
     .globl _start
 _start:
 #ifndef BITS_32
+#ifdef FORBIDDEN_UPDATE
+    /* start_info: pt_base is at 88, mfn_list at 104; the update is of the first entry of the table at pt_base. */
+    mov 88(%rsi), %rax
+    mov $VIRT_BASE, %rcx
+    sub %rcx, %rax
+    shr $12, %rax
+    mov 104(%rsi), %rdx
+    mov (%rdx, %rax, 8), %rax
+    shl $12, %rax
+    mov %rax, update(%rip)
+    /* mmu_update: one, for the domain itself */
+    lea update(%rip), %rdi
+    mov $1, %esi
+    xor %edx, %edx
+    mov $0x7ff0, %r10d
+    call hypercall_page + 1 * 32
+    cmp $-22, %rax
+    lea refused(%rip), %rdx
+    mov $(refused_end - refused), %esi
+    je 2f
+#endif
+    lea hello(%rip), %rdx
+    mov $(hello_end - hello), %esi
+2:
     /* console_io: write */
     xor %edi, %edi
-    mov $(hello_end - hello), %esi
-    lea hello(%rip), %rdx
     call hypercall_page + 18 * 32
     /* sched_op: shut down to power off */
     mov $2, %edi
@@ -84,3 +110,10 @@ poweroff:
 hello:
     .ascii "hello from a tiny kernel\n"
 hello_end:
+refused:
+    .ascii "the update was refused\n"
+refused_end:
+    .balign 8
+update:
+    /* Where, and what: the frame at 2 MiB, present, writable, for user mode. */
+    .quad 0, 0x200007

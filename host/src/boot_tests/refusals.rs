@@ -1,4 +1,4 @@
-//! Kernels and settings that a hypervisor must refuse, each with its reason on the console.
+//! Kernels, settings and requests that a hypervisor must refuse, each with its reason on the console.
 //!
 //! Most are variants of one tiny kernel of ours, which boots where nothing is wrong with it: so a refusal is of the
 //! one thing that differs.
@@ -18,6 +18,14 @@ pub const TESTS: &[BootTest] = &[
     BootTest {
         name: "tiny-kernel",
         run: tiny_kernel,
+    },
+    BootTest {
+        name: "refuse-forbidden-update",
+        run: forbidden_update,
+    },
+    BootTest {
+        name: "unknown-option",
+        run: unknown_option,
     },
     BootTest {
         name: "refuse-no-notes",
@@ -74,11 +82,42 @@ const NO_REASON: &str = "Could not construct domain 0";
 /// How a refused machine is watched for going on all the same.
 const WATCH: Duration = Duration::from_secs(2);
 
-/// The tiny kernel boots, says hello and powers off.
+/// The tiny kernel boots, says hello and powers off. Xen leaves the machine on: it is dom0's to switch off.
 fn tiny_kernel(context: &Context) -> Result<()> {
     let mut vm = context.start(&tiny(context, "OK")?)?;
     vm.expect(&format!("^{HELLO}$"), BOOT)?;
+    if context.on_xen() {
+        vm.expect("Dom0 halted", COMMAND)?;
+        return Ok(());
+    }
     vm.expect_end(COMMAND)
+}
+
+/// A page-table update that the kernel may not make is refused to it, and the console says which rule, which entry,
+/// whose frame, and what it would have had to be.
+fn forbidden_update(context: &Context) -> Result<()> {
+    let mut vm = context.start(&tiny(context, "FORBIDDEN_UPDATE")?)?;
+    let told = if context.on_xen() {
+        "Error mfn 00200"
+    } else {
+        "d0v0: PT-002: L4 table 0x[0-9a-f]+ slot 0 value 0x0000000000200007, frame 0x200 is the hypervisor's; \
+         wanted a frame of d0"
+    };
+    vm.expect(told, BOOT)?;
+    vm.expect("^the update was refused$", COMMAND)?;
+    Ok(())
+}
+
+/// A misspelt option is named, and does not keep the machine from starting. Xen says nothing.
+fn unknown_option(context: &Context) -> Result<()> {
+    let mut boot = tiny(context, "OK")?;
+    boot.options.push_str(" dom0_mme=64M");
+    let mut vm = context.start(&boot)?;
+    if !context.on_xen() {
+        vm.expect("Option 'dom0_mme.*' is not known and is ignored", BOOT)?;
+    }
+    vm.expect(&format!("^{HELLO}$"), BOOT)?;
+    Ok(())
 }
 
 fn no_notes(context: &Context) -> Result<()> {
@@ -219,7 +258,7 @@ fn tiny(context: &Context, variant: &str) -> Result<Boot> {
     let mut boot = context.debian();
     boot.kernel = guest::tiny_kernel(context.workspace, variant)?;
     boot.initrd = None;
-    boot.options = "dom0_mem=64M noreboot loglvl=all".to_owned();
+    boot.options = "dom0_mem=64M noreboot loglvl=all guest_loglvl=all".to_owned();
     Ok(boot)
 }
 
