@@ -283,10 +283,11 @@ syscall_entry:
     and edx, {flags_returned}
     or edx, 2
 42: movzx ecx, word ptr [rsi + 40]
+    mov r11d, ecx
     or ecx, 3
     cmp dword ptr [rsp + {work} - 80], 0
     jne 9f
-43: test byte ptr [rsi + 40], 3
+    test r11d, 3
     jz 5f
     cmp qword ptr [rdi + {v_user_cr3}], 0
     je 9f
@@ -362,7 +363,7 @@ syscall_entry:
     .irp at, 20b, 21b, 22b, 23b, 24b, 25b, 26b
     .long \at - ., 8b - .
     .endr
-    .irp at, 40b, 41b, 42b, 43b, 44b, 45b, 46b, 47b, 48b, 49b, 54b, 55b, 56b, 57b, 58b, 59b
+    .irp at, 40b, 41b, 42b, 44b, 45b, 46b, 47b, 48b, 49b, 54b, 55b, 56b, 57b, 58b, 59b
     .long \at - ., 9b - .
     .endr
     .popsection

@@ -32,31 +32,7 @@ pub fn is_guest_range(at: Vaddr, len: u64) -> bool {
 /// `EFAULT` if the address is the hypervisor's, or nothing readable is mapped there.
 #[inline(always)]
 pub fn read_u64(at: Vaddr) -> Result<u64, Errno> {
-    if !is_guest_range(at, 8) {
-        return Err(EFAULT);
-    }
-    let value: u64;
-    let fault: u32;
-    // SAFETY: the range is not the hypervisor's; a fault is recovered by the exception table with `fault` set.
-    unsafe {
-        asm!(
-            "xor {fault:e}, {fault:e}",
-            "2: mov {value}, [{at}]",
-            "3:",
-            ".pushsection .ex_table, \"a\"",
-            ".long 2b - ., 4f - .",
-            ".popsection",
-            ".pushsection .text.fixup, \"ax\"",
-            "4: mov {fault:e}, 1",
-            "xor {value:e}, {value:e}",
-            "jmp 3b",
-            ".popsection",
-            at = in(reg) at.raw(),
-            value = out(reg) value,
-            fault = out(reg) fault,
-        );
-    }
-    if fault == 0 { Ok(value) } else { Err(EFAULT) }
+    read_words::<1>(at).map(|[word]| word)
 }
 
 /// Writes 8 bytes at `at`.
@@ -65,29 +41,7 @@ pub fn read_u64(at: Vaddr) -> Result<u64, Errno> {
 /// `EFAULT` if the address is the hypervisor's, or nothing writable is mapped there.
 #[inline(always)]
 pub fn write_u64(at: Vaddr, value: u64) -> Result<(), Errno> {
-    if !is_guest_range(at, 8) {
-        return Err(EFAULT);
-    }
-    let fault: u32;
-    // SAFETY: as in `read_u64`; the store goes to guest memory only.
-    unsafe {
-        asm!(
-            "xor {fault:e}, {fault:e}",
-            "2: mov [{at}], {value}",
-            "3:",
-            ".pushsection .ex_table, \"a\"",
-            ".long 2b - ., 4f - .",
-            ".popsection",
-            ".pushsection .text.fixup, \"ax\"",
-            "4: mov {fault:e}, 1",
-            "jmp 3b",
-            ".popsection",
-            at = in(reg) at.raw(),
-            value = in(reg) value,
-            fault = out(reg) fault,
-        );
-    }
-    if fault == 0 { Ok(()) } else { Err(EFAULT) }
+    write_words(at, &[value])
 }
 
 /// Reads `N` words from `at` on.
