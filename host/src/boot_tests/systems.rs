@@ -24,6 +24,10 @@ pub const TESTS: &[BootTest] = &[
         run: memory_6g,
     },
     BootTest {
+        name: "memory-64g",
+        run: memory_64g,
+    },
+    BootTest {
         name: "two-cpus",
         run: two_cpus,
     },
@@ -80,6 +84,22 @@ fn memory_6g(context: &Context) -> Result<()> {
         COMMAND * 5,
     )?;
     check(&mut vm, "log", COMMAND)?;
+    power_off(vm)
+}
+
+/// As much RAM as is promised to work. The machine running the test need not have it: what is not used is not there.
+fn memory_64g(context: &Context) -> Result<()> {
+    let mut boot = context.debian();
+    boot.mem_mib = 65536;
+    let ram = [
+        "-object",
+        "memory-backend-ram,id=ram,size=65536M,reserve=off",
+        "-machine",
+        "memory-backend=ram",
+    ];
+    boot.devices.extend(ram.map(str::to_owned));
+    let mut vm = context.shell(&boot)?;
+    check(&mut vm, "exercise fork-tree exec much-memory", COMMAND)?;
     power_off(vm)
 }
 
