@@ -18,8 +18,7 @@ const TARGET: &str = "x86_64-unknown-linux-gnu";
 
 /// Position-independent, because the image runs at an address that no other code model reaches; no red zone, because
 /// exceptions arrive on the same stack; no vector registers, because they hold the guest's values.
-const RUSTFLAGS: &str =
-    "-C relocation-model=pic -C no-redzone=yes -C target-feature=-sse,-sse2";
+const RUSTFLAGS: &str = "-C relocation-model=pic -C no-redzone=yes -C target-feature=-sse,-sse2";
 
 /// The cargo that started this program.
 #[must_use]
