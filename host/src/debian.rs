@@ -40,8 +40,9 @@ pub struct DebianKernel {
 pub fn kernel(workspace: &Workspace) -> Result<DebianKernel> {
     let dir = workspace.guests().join("kernel");
     if !dir.exists() {
-        let package = kernel_package()?;
-        unpack_package(workspace, &package, |unpacked| keep_kernel(unpacked, &dir))?;
+        unpack_package(workspace, kernel_package, |unpacked| {
+            keep_kernel(unpacked, &dir)
+        })?;
     }
     let release = fs::read_to_string(dir.join("release")).context("no kernel release recorded")?;
     Ok(DebianKernel {
@@ -59,14 +60,18 @@ pub fn kernel(workspace: &Workspace) -> Result<DebianKernel> {
 pub fn xen(workspace: &Workspace) -> Result<PathBuf> {
     let file = workspace.guests().join("xen");
     if !file.exists() {
-        unpack_package(workspace, XEN_PACKAGE, |unpacked| {
-            let packed = only_file(&unpacked.join("boot"), "xen-", ".gz")?;
-            let mut image = Vec::new();
-            flate2::read::GzDecoder::new(fs::File::open(&packed)?)
-                .read_to_end(&mut image)
-                .with_context(|| format!("cannot decompress {}", packed.display()))?;
-            write_whole(&file, &image)
-        })?;
+        unpack_package(
+            workspace,
+            || Ok(XEN_PACKAGE.to_owned()),
+            |unpacked| {
+                let packed = only_file(&unpacked.join("boot"), "xen-", ".gz")?;
+                let mut image = Vec::new();
+                flate2::read::GzDecoder::new(fs::File::open(&packed)?)
+                    .read_to_end(&mut image)
+                    .with_context(|| format!("cannot decompress {}", packed.display()))?;
+                write_whole(&file, &image)
+            },
+        )?;
     }
     Ok(file)
 }
@@ -89,20 +94,13 @@ pub fn write_whole(file: &Path, contents: &[u8]) -> Result<()> {
     fs::rename(&new, file).with_context(|| format!("cannot put {} in place", file.display()))
 }
 
-/// The real, versioned package behind [`KERNEL_METAPACKAGE`].
+/// The real, versioned package behind [`KERNEL_METAPACKAGE`], as the package index has it now.
 fn kernel_package() -> Result<String> {
-    let ask = || -> Result<Option<String>> {
-        let output = Command::new("apt-cache")
-            .args(["depends", KERNEL_METAPACKAGE])
-            .output()
-            .context("cannot run apt-cache")?;
-        Ok(versioned_image(&String::from_utf8_lossy(&output.stdout)))
-    };
-    if let Some(package) = ask()? {
-        return Ok(package);
-    }
-    refresh_index();
-    ask()?.with_context(|| {
+    let output = Command::new("apt-cache")
+        .args(["depends", KERNEL_METAPACKAGE])
+        .output()
+        .context("cannot run apt-cache")?;
+    versioned_image(&String::from_utf8_lossy(&output.stdout)).with_context(|| {
         format!("the package index has no {KERNEL_METAPACKAGE}: run `apt-get update` as root, on Debian for amd64")
     })
 }
@@ -119,10 +117,10 @@ fn versioned_image(depends: &str) -> Option<String> {
         .map(str::to_owned)
 }
 
-/// Downloads `package`, unpacks it, and lets `keep` take from it what is wanted; the rest is removed.
+/// Downloads the package that `name` gives, unpacks it, and lets `keep` take from it what is wanted; the rest is removed.
 fn unpack_package(
     workspace: &Workspace,
-    package: &str,
+    name: impl Fn() -> Result<String>,
     keep: impl FnOnce(&Path) -> Result<()>,
 ) -> Result<()> {
     let scratch = workspace
@@ -130,36 +128,36 @@ fn unpack_package(
         .join(format!("unpack-{}", std::process::id()));
     let unpacked = scratch.join("root");
     fs::create_dir_all(&unpacked).with_context(|| format!("cannot make {}", unpacked.display()))?;
-    let result = step(&format!("Downloading Debian's {package}"), || {
-        download(package, &scratch)
-    })
-    .and_then(|archive| {
-        step(&format!("Unpacking {package}"), || {
+    let result = download(&name, &scratch).and_then(|archive| {
+        step("Unpacking it", || {
             let mut dpkg = Command::new("dpkg-deb");
             dpkg.arg("--extract").arg(&archive).arg(&unpacked);
             quietly(dpkg)?;
             keep(&unpacked)
         })
-    })
-    .with_context(|| format!("cannot get {package}"));
+    });
     let removed = fs::remove_dir_all(&scratch)
         .with_context(|| format!("cannot remove {}", scratch.display()));
     result.and(removed)
 }
 
-/// Downloads the archive of `package` into `dir`, refreshing the package index where the first attempt fails.
-fn download(package: &str, dir: &Path) -> Result<PathBuf> {
+/// Downloads the archive of the package that `name` gives into `dir`. Where that fails the package index may be an old
+/// one, which names what is gone from the mirrors: so once more with a fresh one.
+fn download(name: &impl Fn() -> Result<String>, dir: &Path) -> Result<PathBuf> {
     let attempt = || {
-        let mut apt = Command::new("apt-get");
-        // As root apt drops to a user who may not write here; it then warns and goes on.
-        apt.args(["download", package]).current_dir(dir);
-        quietly(apt)
+        let package = name()?;
+        step(&format!("Downloading Debian's {package}"), || {
+            let mut apt = Command::new("apt-get");
+            // As root apt drops to a user who may not write here; it then warns and goes on.
+            apt.args(["download", &package]).current_dir(dir);
+            quietly(apt)
+        })?;
+        only_file(dir, &package, ".deb")
     };
-    if attempt().is_err() {
+    attempt().or_else(|_| {
         refresh_index();
-        attempt()?;
-    }
-    only_file(dir, package, ".deb")
+        attempt()
+    })
 }
 
 /// Moves what we use of an unpacked kernel package to `dir`.

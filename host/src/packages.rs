@@ -43,13 +43,10 @@ pub fn ensure_installed() -> Result<()> {
     if missing.is_empty() {
         return Ok(());
     }
-    let list = missing.join(" ");
     if !is_root()? {
-        bail!(
-            "these Debian packages are missing, and installing them needs root rights: {list}\n\
-             Run: sudo apt-get update && sudo apt-get install --no-install-recommends {list}"
-        );
+        bail!(without_rights(&missing));
     }
+    let list = missing.join(" ");
     eprintln!("Installing missing Debian packages: {list}");
     refresh_index();
     step("apt-get install", || {
@@ -58,6 +55,15 @@ pub fn ensure_installed() -> Result<()> {
             .args(&missing);
         quietly(apt)
     })
+}
+
+/// What to tell someone who may not install `missing`.
+fn without_rights(missing: &[&str]) -> String {
+    let list = missing.join(" ");
+    format!(
+        "these Debian packages are missing, and installing them needs root rights: {list}\n\
+         Run: sudo apt-get update && sudo apt-get install --no-install-recommends {list}"
+    )
 }
 
 /// Refreshes the package index, once a run and only as root; a failure is only told, as the old index may do.
@@ -175,5 +181,15 @@ mod tests {
             })
             .collect();
         assert_eq!(not_installed(&answer), ["mtools"]);
+    }
+
+    #[test]
+    fn without_rights_the_packages_and_the_command_are_named() {
+        let message = without_rights(&["mtools", "xorriso"]);
+        assert!(
+            message.contains("missing") && message.contains("apt-get install"),
+            "{message}"
+        );
+        assert!(message.ends_with("mtools xorriso"), "{message}");
     }
 }
