@@ -3,7 +3,15 @@
 //! Keeps true: a feature shows only if the guest can use it on this hypervisor; what needs another feature goes with it; the
 //! answers agree with Xen 4.17's for the same processor. The feature letters are those of the public header
 //! `arch-x86/cpufeatureset.h`; here only those marked for all guest types count.
-//! Neighbours: the hypervisor computes one [`Policy`] at boot and answers from it.
+//! Neighbours: the hypervisor computes one [`Policy`] at boot, and one from it for each domain whose tools ask for that.
+
+mod features;
+mod leaves;
+#[cfg(test)]
+mod tests;
+
+use features::*;
+pub use leaves::{FEATURE_WORDS, MAX_LEAVES, NO_SUBLEAF, WrongLeaf, each_leaf, feature_words};
 
 /// The four result registers of CPUID.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
@@ -24,62 +32,6 @@ impl Leaf {
         Self { a, b, c, d }
     }
 }
-
-const fn bits<const N: usize>(list: [u32; N]) -> u32 {
-    let mut word = 0;
-    let mut index = 0;
-    while index < N {
-        word |= 1 << list[index];
-        index += 1;
-    }
-    word
-}
-
-/// Leaf 1 EDX: FPU, DE, TSC, MSR, PAE, MCE, CX8, APIC, SEP, MCA, CMOV, PAT, CLFLUSH, ACPI, MMX, FXSR, SSE, SSE2, SS, HTT.
-const PV_1D: u32 = bits([
-    0, 2, 4, 5, 6, 7, 8, 9, 11, 14, 15, 16, 19, 22, 23, 24, 25, 26, 27, 28,
-]);
-/// Leaf 1 ECX: SSE3, PCLMULQDQ, SSSE3, FMA, CX16, SSE4.1, SSE4.2, MOVBE, POPCNT, AESNI, XSAVE, AVX, F16C, RDRAND.
-const PV_1C: u32 = bits([0, 1, 9, 12, 13, 19, 20, 22, 23, 25, 26, 28, 29, 30]);
-/// Leaf 0x80000001 EDX: SYSCALL, NX, MMXEXT, FFXSR, RDTSCP, LM, 3DNOWEXT, 3DNOW.
-const PV_E1D: u32 = bits([11, 20, 22, 25, 27, 29, 30, 31]);
-/// Leaf 0x80000001 ECX: LAHF_LM, CMP_LEGACY, ABM, SSE4A, MISALIGNSSE, 3DNOWPREFETCH, XOP, FMA4, TBM, DBEXT.
-const PV_E1C: u32 = bits([0, 1, 5, 6, 7, 8, 11, 16, 21, 26]);
-/// Leaf 0xd.1 EAX: XSAVEOPT, XSAVEC, XGETBV1.
-const PV_DA1: u32 = bits([0, 1, 2]);
-/// Leaf 7.0 EBX: FSGSBASE, BMI1, AVX2, FDP_EXCP_ONLY, BMI2, ERMS, RTM, NO_FPU_SEL, AVX512F, AVX512DQ, RDSEED, ADX,
-/// AVX512_IFMA, CLFLUSHOPT, CLWB, AVX512PF, AVX512ER, AVX512CD, SHA, AVX512BW, AVX512VL.
-const PV_7B0: u32 = bits([
-    0, 3, 5, 6, 8, 9, 11, 13, 16, 17, 18, 19, 21, 23, 24, 26, 27, 28, 29, 30, 31,
-]);
-/// Leaf 7.0 ECX: PREFETCHWT1, AVX512_VBMI, AVX512_VBMI2, GFNI, VAES, VPCLMULQDQ, AVX512_VNNI, AVX512_BITALG,
-/// AVX512_VPOPCNTDQ, RDPID, CLDEMOTE.
-const PV_7C0: u32 = bits([0, 1, 6, 8, 9, 10, 11, 12, 14, 22, 25]);
-/// Leaf 7.0 EDX: AVX512_4VNNIW, AVX512_4FMAPS, FSRM, MD_CLEAR, SERIALIZE, ARCH_CAPS. The controls of MSR 0x48 are not
-/// offered.
-const PV_7D0: u32 = bits([2, 3, 4, 10, 14, 29]);
-/// Leaf 7.1 EAX: AVX_VNNI, AVX512_BF16, FZRM, FSRS, FSRCS.
-const PV_7A1: u32 = bits([4, 5, 10, 11, 12]);
-/// Leaf 7.2 EDX: MCDT_NO.
-const PV_7D2: u32 = bits([5]);
-/// Leaf 0x80000008 EBX: CLZERO, RSTR_FP_ERR_PTRS, IBPB, SSB_NO, BTC_NO, IBPB_RET.
-const PV_E8B: u32 = bits([0, 2, 12, 26, 29, 30]);
-/// Leaf 0x80000021 EAX: LFENCE_DISPATCH, NSCB, SBPB, IBPB_BRTYPE, SRSO_NO.
-const PV_E21A: u32 = bits([2, 6, 27, 28, 29]);
-/// Bits of leaf 1 EDX that AMD repeats in leaf 0x80000001.
-const COMMON_1D: u32 = 0x0183_f3ff;
-
-const SEP: u32 = 1 << 11;
-const MTRR: u32 = 1 << 12;
-const EIST: u32 = 1 << 7;
-const XSAVE: u32 = 1 << 26;
-const OSXSAVE: u32 = 1 << 27;
-const AVX: u32 = 1 << 28;
-const HYPERVISOR: u32 = 1 << 31;
-const LFENCE_DISPATCH: u32 = 1 << 2;
-const ITSC: u32 = 1 << 8;
-const FSGSBASE: u32 = 1;
-const XSAVEC: u32 = 1 << 1;
 
 /// Highest basic leaf a guest sees.
 const MAX_BASIC: u32 = 0xd;
@@ -520,184 +472,5 @@ impl Policy {
             (5, 0) => Leaf::new(0, self.host.machine_address_bits, 0, 0),
             _ => Leaf::EMPTY,
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// QEMU's `qemu64`, as its leaves read natively.
-    fn qemu64(leaf: u32, subleaf: u32) -> Leaf {
-        match (leaf, subleaf) {
-            (0, _) => Leaf::new(0xd, 0x6874_7541, 0x444d_4163, 0x6974_6e65),
-            (1, _) => Leaf::new(0x0006_0fb1, 0x0000_0800, 0x8000_2001, 0x078b_fbfd),
-            (5, _) => Leaf::new(0, 0, 3, 0),
-            (0xb, 0) => Leaf::new(0, 1, 0x100, 0),
-            (0x8000_0000, _) => Leaf::new(0x8000_000a, 0x6874_7541, 0x444d_4163, 0x6974_6e65),
-            (0x8000_0001, _) => Leaf::new(0x0006_0fb1, 0, 5, 0x2193_fbfd),
-            (0x8000_0006, _) => Leaf::new(0, 0x4200_4200, 0x0200_8140, 0x0080_8140),
-            (0x8000_0008, _) => Leaf::new(0x3028, 0, 0, 0),
-            (0x8000_000a, _) => Leaf::new(1, 0x10, 0, 0),
-            _ => Leaf::EMPTY,
-        }
-    }
-
-    const HOST: Host = Host {
-        xcr0: 0,
-        fsgsbase: false,
-        lfence_serialising: true,
-        machine_address_bits: 30,
-        cpu_khz: 2_445_433,
-    };
-    const USER: View = View {
-        kernel: false,
-        hardware_domain: true,
-        forced: true,
-        osxsave: false,
-        xcr0: 1,
-    };
-    const KERNEL: View = View {
-        kernel: true,
-        ..USER
-    };
-
-    /// The answers of Xen 4.17 to a user program on the same virtual processor.
-    #[test]
-    fn answers_as_xen_does_on_the_same_processor() {
-        let policy = Policy::new(HOST, qemu64);
-        for (leaf, subleaf, expected) in [
-            (0, 0, Leaf::new(0xd, 0x6874_7541, 0x444d_4163, 0x6974_6e65)),
-            (
-                1,
-                0,
-                Leaf::new(0x0006_0fb1, 0x800, 0x8000_2001, 0x0789_c3f5),
-            ),
-            (5, 0, Leaf::EMPTY),
-            (0xb, 0, Leaf::EMPTY),
-            (0xd, 0, Leaf::EMPTY),
-            (0xe, 0, Leaf::EMPTY),
-            (
-                0x4000_0000,
-                0,
-                Leaf::new(0x4000_0005, 0x566e_6558, 0x6558_4d4d, 0x4d4d_566e),
-            ),
-            (0x4000_0001, 0, Leaf::new(0x0004_0011, 0, 0, 0)),
-            (0x4000_0002, 0, Leaf::new(1, 0x4000_0000, 1, 0)),
-            (0x4000_0003, 0, Leaf::EMPTY),
-            (0x4000_0003, 2, Leaf::new(0x0025_5079, 0, 0, 0)),
-            (0x4000_0005, 0, Leaf::new(0, 0x1e, 0, 0)),
-            (0x4000_0006, 0, Leaf::EMPTY),
-            (0x4000_0100, 0, Leaf::EMPTY),
-            (
-                0x8000_0000,
-                0,
-                Leaf::new(0x8000_0021, 0x6874_7541, 0x444d_4163, 0x6974_6e65),
-            ),
-            (0x8000_0001, 0, Leaf::new(0x0006_0fb1, 0, 1, 0x2191_cbf5)),
-            (
-                0x8000_0006,
-                0,
-                Leaf::new(0, 0x4200_4200, 0x0200_8140, 0x0080_8140),
-            ),
-            (0x8000_0008, 0, Leaf::new(0x3028, 0, 0, 0)),
-            (0x8000_000a, 0, Leaf::EMPTY),
-            (0x8000_0021, 0, Leaf::new(4, 0, 0, 0)),
-            (0x8000_0022, 0, Leaf::EMPTY),
-        ] {
-            assert_eq!(
-                policy.answer(leaf, subleaf, &USER),
-                expected,
-                "leaf {leaf:#x}.{subleaf}"
-            );
-        }
-    }
-
-    #[test]
-    fn the_hardware_domains_kernel_sees_mtrr_and_nobody_else_does() {
-        let policy = Policy::new(HOST, qemu64);
-        let d = |view: &View| policy.answer(1, 0, view).d & MTRR;
-        assert_eq!(d(&KERNEL), MTRR);
-        assert_eq!(d(&USER), 0);
-        assert_eq!(
-            d(&View {
-                hardware_domain: false,
-                ..KERNEL
-            }),
-            0
-        );
-    }
-
-    /// A processor with everything.
-    fn everything(leaf: u32, subleaf: u32) -> Leaf {
-        match (leaf, subleaf) {
-            (0, _) => Leaf::new(0x1f, 0x756e_6547, 0x6c65_746e, 0x4965_6e69),
-            (7, 0) => Leaf::new(9, u32::MAX, u32::MAX, u32::MAX),
-            (0xd, 2) => Leaf::new(256, 576, 0, 0),
-            (0xd, 5..=7) => Leaf::new(64, 1024 + subleaf * 64, 0, 0),
-            (0x8000_0000, _) => Leaf::new(0x8000_0028, 0, 0, 0),
-            _ => Leaf::new(u32::MAX, u32::MAX, u32::MAX, u32::MAX),
-        }
-    }
-
-    #[test]
-    fn virtualisation_and_privileged_features_never_show() {
-        let policy = Policy::new(
-            Host {
-                xcr0: 0xe7,
-                fsgsbase: true,
-                ..HOST
-            },
-            everything,
-        );
-        let one = policy.answer(
-            1,
-            0,
-            &View {
-                hardware_domain: false,
-                ..KERNEL
-            },
-        );
-        // VMX, MONITOR, SMX, PCID, x2APIC, TSC deadline
-        assert_eq!(one.c & bits([3, 5, 6, 17, 21, 24]), 0);
-        // VME, PSE, MTRR, PGE, PSE36, DS, TM
-        assert_eq!(one.d & bits([1, 3, 12, 13, 17, 21, 29, 31]), 0);
-        let seven = policy.answer(7, 0, &KERNEL);
-        // SMEP, INVPCID, MPX, SMAP, PT; UMIP, PKU, OSPKE, LA57; IBRS, STIBP, SSBD
-        assert_eq!(seven.b & bits([7, 10, 14, 20, 25]), 0);
-        assert_eq!(seven.c & bits([2, 3, 4, 7, 16]), 0);
-        assert_eq!(seven.d & bits([26, 27, 28, 31]), 0);
-        // SVM, extended APIC
-        assert_eq!(policy.answer(0x8000_0001, 0, &KERNEL).c & bits([2, 3]), 0);
-        // 1 GiB pages
-        assert_eq!(policy.answer(0x8000_0001, 0, &KERNEL).d & bits([26]), 0);
-        assert_eq!(policy.answer(0x8000_0009, 0, &KERNEL), Leaf::EMPTY);
-        assert_eq!(policy.answer(0x1f, 0, &KERNEL), Leaf::EMPTY);
-        assert_eq!(policy.answer(7, 3, &KERNEL), Leaf::EMPTY);
-        assert_eq!(policy.answer(0xd, u32::MAX, &KERNEL), Leaf::EMPTY);
-    }
-
-    #[test]
-    fn without_xsave_everything_that_needs_it_goes() {
-        let policy = Policy::new(HOST, everything);
-        let one = policy.answer(1, 0, &KERNEL);
-        assert_eq!(one.c & (XSAVE | OSXSAVE | AVX | bits([12, 29])), 0);
-        assert_eq!(policy.answer(7, 0, &KERNEL).b & bits([0, 5, 16, 30, 31]), 0);
-        assert_eq!(policy.xcr0(), 0);
-        assert_eq!(policy.answer(0xd, 0, &KERNEL), Leaf::EMPTY);
-    }
-
-    #[test]
-    fn xsave_sizes_follow_the_features() {
-        let policy = Policy::new(Host { xcr0: 7, ..HOST }, everything);
-        assert_eq!(policy.xcr0(), 7);
-        assert_eq!(policy.answer(0xd, 0, &KERNEL), Leaf::new(7, 576, 832, 0));
-        let enabled = View { xcr0: 7, ..KERNEL };
-        assert_eq!(policy.answer(0xd, 0, &enabled).b, 832);
-        assert_eq!(policy.answer(0xd, 1, &enabled).b, 832);
-        assert_eq!(policy.answer(0xd, 2, &KERNEL).a, 256);
-        assert_eq!(policy.answer(1, 0, &KERNEL).c & OSXSAVE, OSXSAVE);
-        assert_eq!(policy.answer(1, 0, &USER).c & OSXSAVE, 0);
-        assert_eq!(policy.answer(7, 0, &KERNEL).b & 1 << 16, 0);
     }
 }

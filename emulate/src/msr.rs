@@ -14,6 +14,8 @@ pub const APIC_BASE: u32 = 0x1b;
 pub const PRED_CMD: u32 = 0x49;
 /// Microcode revision.
 pub const PATCH_LEVEL: u32 = 0x8b;
+/// Facts about the platform (Intel).
+pub const PLATFORM_INFO: u32 = 0xce;
 /// Speculation-related facts.
 pub const ARCH_CAPABILITIES: u32 = 0x10a;
 /// Miscellaneous switches (Intel).
@@ -37,7 +39,7 @@ pub const PAT_VALUE: u64 = 0x0000_0501_0007_0406;
 const MACHINE_CHECK_BANKS: u64 = 2;
 /// Bits of [`ARCH_CAPABILITIES`] that guests see: what the processor is not vulnerable to, as far as no control of
 /// MSR 0x48 belongs to it.
-const ARCH_CAPABILITIES_SHOWN: u64 = 1 << 0
+pub const ARCH_CAPABILITIES_SHOWN: u64 = 1 << 0
     | 1 << 2
     | 1 << 4
     | 1 << 5
@@ -169,7 +171,7 @@ pub fn read(number: u32, access: &Access<'_>) -> Read {
         0x17 if !amd => HARDWARE,
         0x198 | 0x199 | 0x19c => intel_only(0),
         // PLATFORM_INFO, MISC_FEATURES_ENABLES, PERF_CAPABILITIES.
-        0xce | 0x140 | 0x345 => Read::Value(0),
+        PLATFORM_INFO | 0x140 | 0x345 => Read::Value(0),
         // Performance counters read as never counting.
         0xc1..=0xc8 | 0x186..=0x189 | 0x309..=0x30b | 0x38d..=0x390 if !amd => Read::Value(0),
         0xc001_0000..=0xc001_0007 | 0xc001_0200..=0xc001_020b if amd => Read::Value(0),

@@ -1,15 +1,19 @@
-//! CPUID for guests: the one policy of this host, and the answers from it.
+//! CPUID for guests: the policy of this host, those that tools made for single domains, and the answers from them.
 //!
-//! Neighbours: `xenocryst_emulate::cpuid` (the policy), `emulate` (who asks for a guest), `hypercall::sysctl` (for tools).
+//! Keeps true: a domain's policy never shows more than the host's.
+//! Neighbours: `xenocryst_emulate::cpuid` (the policy), `emulate` (who asks for a guest), `hypercall::cpu_policy` (for tools).
 
+use alloc::boxed::Box;
 use core::arch::x86_64::__cpuid_count;
 
 use spin::Once;
 use xenocryst_emulate::cpuid::{Host, Leaf, Policy, Vendor, View};
+use xenocryst_emulate::msr::{ARCH_CAPABILITIES, ARCH_CAPABILITIES_SHOWN, PLATFORM_INFO};
 
 use crate::arch::{clock, control, cpu, fpu, msr};
-use crate::domain::Vcpu;
+use crate::domain::{Domain, Vcpu};
 use crate::mm::machine::engine;
+use crate::sync::Mutex;
 
 static POLICY: Once<Policy> = Once::new();
 
@@ -18,7 +22,8 @@ const CR4_OSXSAVE: u64 = 1 << 18;
 /// AMD: how instructions are decoded; bit 1 makes LFENCE serialise.
 const DECODE_CONFIG: u32 = 0xc001_1029;
 
-fn native(leaf: u32, subleaf: u32) -> Leaf {
+/// What the processor itself answers.
+pub fn native(leaf: u32, subleaf: u32) -> Leaf {
     let answer = __cpuid_count(leaf, subleaf);
     Leaf::new(answer.eax, answer.ebx, answer.ecx, answer.edx)
 }
@@ -59,6 +64,39 @@ pub fn serialise_lfence() -> bool {
     }
 }
 
+/// A domain's own policy; none for the host's.
+pub type DomainPolicy = Mutex<Option<Box<Policy>>>;
+
+/// Calls `look` with the policy that is in force for `domain`.
+pub fn with_policy<T>(domain: &Domain, look: impl FnOnce(&Policy) -> T) -> T {
+    match domain.cpu_policy.lock().as_deref() {
+        Some(own) => look(own),
+        None => look(policy()),
+    }
+}
+
+/// States of XCR0 that `domain` may enable.
+pub fn states(domain: &Domain) -> u64 {
+    with_policy(domain, Policy::xcr0)
+}
+
+/// The MSRs of a policy, as the processor has them: `PLATFORM_INFO`, of which nothing is used, and `ARCH_CAPABILITIES`.
+pub fn host_msrs() -> [(u32, u64); 2] {
+    let capabilities = msr::rdmsr_safe(ARCH_CAPABILITIES).unwrap_or(0);
+    [(PLATFORM_INFO, 0), (ARCH_CAPABILITIES, capabilities)]
+}
+
+/// The same, as guests may have them.
+pub fn policy_msrs() -> [(u32, u64); 2] {
+    let [platform, (number, value)] = host_msrs();
+    let shown = if policy().has_arch_capabilities() {
+        value & ARCH_CAPABILITIES_SHOWN
+    } else {
+        0
+    };
+    [platform, (number, shown)]
+}
+
 /// What CPUID answers to what runs on `vcpu` now: `forced` by the prefix, else on a fault.
 pub fn answer(vcpu: &Vcpu, leaf: u32, subleaf: u32, forced: bool) -> Leaf {
     let view = View {
@@ -68,5 +106,5 @@ pub fn answer(vcpu: &Vcpu, leaf: u32, subleaf: u32, forced: bool) -> Leaf {
         osxsave: vcpu.cr4.get() & CR4_OSXSAVE != 0,
         xcr0: vcpu.xcr0.get(),
     };
-    policy().answer(leaf, subleaf, &view)
+    with_policy(vcpu.domain, |policy| policy.answer(leaf, subleaf, &view))
 }

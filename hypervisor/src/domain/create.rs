@@ -63,6 +63,7 @@ pub fn domain(plan: Plan) -> Result<&'static Domain, NoMemory> {
         dying: AtomicBool::new(false),
         pci_cf8: AtomicU32::new(0),
         grants: crate::grants::GrantTable::new(),
+        cpu_policy: crate::sync::Mutex::new(None),
         latches: crate::emulate::ports::Latches::new(),
     }));
     if !engine().share_with(&domain.memory, shared, true) {

@@ -61,6 +61,8 @@ pub struct Domain {
     pub pci_cf8: AtomicU32,
     /// Its grant table.
     pub grants: crate::grants::GrantTable,
+    /// What it sees of the processor.
+    pub cpu_policy: crate::cpuid::DomainPolicy,
     /// What its emulated ports remember.
     pub latches: crate::emulate::ports::Latches,
 }
@@ -125,6 +127,11 @@ pub fn first_from(number: u32) -> Option<&'static Domain> {
         .flatten()
         .filter(|domain| u32::from(domain.id.0) >= number);
     from.min_by_key(|domain| domain.id.0).copied()
+}
+
+/// How many domains are published.
+pub fn count() -> u32 {
+    DOMAINS.lock().iter().flatten().count() as u32
 }
 
 /// The control domain, once it is built.

@@ -26,9 +26,9 @@ const CR4_VISIBLE: u64 = 1 << 5 | 1 << 6 | 1 << 9 | 1 << 10;
 const CR4_LOADED: u64 = CR4_TSD | CR4_DE;
 
 /// Bits of CR4 a guest may choose.
-fn cr4_choice() -> u64 {
+fn cr4_choice(vcpu: &Vcpu) -> u64 {
     let host = control::read_cr4();
-    let xsave = if cpuid::policy().xcr0() != 0 {
+    let xsave = if cpuid::states(vcpu.domain) != 0 {
         CR4_OSXSAVE
     } else {
         0
@@ -42,7 +42,7 @@ pub fn read_cr(vcpu: &Vcpu, number: u8) -> Option<u64> {
         0 => control::read_cr0() & !CR0_TS | if vcpu.cr0_ts.get() { CR0_TS } else { 0 },
         2 => vcpu.cr2.get(),
         3 => vcpu.kernel_cr3.get(),
-        4 => vcpu.cr4.get() & cr4_choice() | control::read_cr4() & CR4_VISIBLE,
+        4 => vcpu.cr4.get() & cr4_choice(vcpu) | control::read_cr4() & CR4_VISIBLE,
         _ => return None,
     })
 }
@@ -62,7 +62,7 @@ pub fn write_cr(vcpu: &'static Vcpu, number: u8, value: u64) -> bool {
         }
         3 => return mmuext_op::new_base_pointer(vcpu, Mfn::new(value >> PAGE_SHIFT)).is_ok(),
         4 => {
-            vcpu.cr4.set(value & cr4_choice());
+            vcpu.cr4.set(value & cr4_choice(vcpu));
             load_cr4(vcpu);
         }
         _ => return false,
@@ -99,7 +99,7 @@ pub fn set_xcr(vcpu: &Vcpu, number: u32, value: u64) -> Result<(), Outcome> {
     }
     let complete = value & AVX == 0 || value & SSE != 0;
     let complete = complete && (value & AVX512 == 0 || value & (AVX512 | AVX) == AVX512 | AVX);
-    if number != 0 || value & !cpuid::policy().xcr0() != 0 || value & FP == 0 || !complete {
+    if number != 0 || value & !cpuid::states(vcpu.domain) != 0 || value & FP == 0 || !complete {
         return Err(Outcome::PROTECTION);
     }
     vcpu.xcr0.set(value);

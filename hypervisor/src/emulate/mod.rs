@@ -368,7 +368,7 @@ fn execute_privileged(
         // Faults only with CR4.TSD, which binds user mode and not the kernel.
         Operation::ReadTsc => set_pair(regs, cpu::rdtsc()),
         Operation::ReadTscp => {
-            if !cpuid::policy().has_tsc_aux() {
+            if !cpuid::with_policy(vcpu.domain, |policy| policy.has_tsc_aux()) {
                 return Outcome::UNDEFINED;
             }
             set_pair(regs, cpu::rdtsc());

@@ -10,17 +10,19 @@ use crate::console::{Level, Source, log};
 use crate::cpuid;
 use crate::domain::Vcpu;
 
-fn access(vcpu: &Vcpu) -> Access<'static> {
-    Access {
-        policy: cpuid::policy(),
-        hardware_domain: vcpu.domain.privileged,
-        vcpu: vcpu.id,
-    }
+fn with_access<T>(vcpu: &Vcpu, decide: impl FnOnce(&Access<'_>) -> T) -> T {
+    cpuid::with_policy(vcpu.domain, |policy| {
+        decide(&Access {
+            policy,
+            hardware_domain: vcpu.domain.privileged,
+            vcpu: vcpu.id,
+        })
+    })
 }
 
 /// The value of register `number`; `None` for a fault.
 pub fn read(vcpu: &Vcpu, number: u32) -> Option<u64> {
-    match policy::read(number, &access(vcpu)) {
+    match with_access(vcpu, |access| policy::read(number, access)) {
         Read::Value(value) => Some(value),
         Read::Hardware { keep, set } => Some(rdmsr_safe(number)? & keep | set),
         Read::Refused => None,
@@ -39,7 +41,7 @@ pub fn read(vcpu: &Vcpu, number: u32) -> Option<u64> {
 
 /// Writes `value` to register `number`. False for a fault.
 pub fn write(vcpu: &Vcpu, number: u32, value: u64) -> bool {
-    match policy::write(number, value, &access(vcpu)) {
+    match with_access(vcpu, |access| policy::write(number, value, access)) {
         Write::Ignored => true,
         // SAFETY: the policy lets through only segment bases (canonical), TSC_AUX and barriers.
         Write::Hardware => unsafe {

@@ -4,7 +4,9 @@
 //! `arch::guest_access`; it answers with a value, an errno, or a request to be called again with changed arguments.
 //! Neighbours: `arch::entry` calls [`dispatch`]; each handler lives in a file named after the hypercall.
 
+pub mod bitmap;
 pub mod console_io;
+pub mod cpu_policy;
 pub mod cpu_state;
 pub mod descriptors;
 pub mod domctl;

@@ -8,6 +8,7 @@
 //! Neighbours: `xenocryst_vcpu::run_queue` (the order), `traps::exit` (asks for a choice), `events` (wakes), `time`
 //! (slices), `hypercall::sched_op`, `hypercall::vcpu_op`.
 
+mod idle;
 mod lifecycle;
 mod queues;
 mod runstate;
@@ -22,6 +23,7 @@ use crate::domain::Vcpu;
 use crate::percpu::{this_cpu, work};
 use crate::sync::Mutex;
 
+pub use idle::time as idle_time;
 pub use lifecycle::{down, is_pinned, is_up, pin, register, up};
 pub use queues::{choose, yield_now};
 pub use runstate::{current_runstate, publish, register_area, with_kernel_tables};

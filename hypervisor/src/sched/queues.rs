@@ -5,7 +5,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use xenocryst_vcpu::run_queue::{self, RunQueue};
 use xenocryst_vcpu::runstate::State;
 
-use super::{flag, may_run, runstate};
+use super::{flag, idle, may_run, runstate};
 use crate::arch::clock::now_ns;
 use crate::arch::gdt::cpu_info;
 use crate::arch::{apic, smp};
@@ -33,8 +33,6 @@ impl run_queue::Entry for Entry {
 
 static QUEUES: [Mutex<RunQueue<Entry>>; MAX_CPUS] =
     [const { Mutex::new(RunQueue::new()) }; MAX_CPUS];
-/// CPUs that have nothing to run, a bit each; a hint for where to send surplus work.
-static IDLE: AtomicU64 = AtomicU64::new(0);
 
 /// Makes room in every queue for `vcpus` vCPUs. False if there is no memory.
 pub fn reserve(vcpus: usize) -> bool {
@@ -79,7 +77,7 @@ pub fn wake(vcpu: &'static Vcpu) {
 
 /// If `cpu` is busy, lets an idle CPU have a look at `vcpu`, which waits there.
 fn offer(vcpu: &Vcpu, cpu: u32) {
-    let idle = IDLE.load(Ordering::Relaxed) & smp::online_mask();
+    let idle = idle::mask() & smp::online_mask();
     if idle != 0 && idle & 1 << cpu == 0 && may_move(vcpu) {
         tell(idle.trailing_zeros(), work::SCHEDULE);
     }
@@ -142,12 +140,10 @@ pub fn choose(cpu: u32) -> Option<&'static Vcpu> {
         next = steal(cpu, now);
     }
     let Some(Entry(vcpu)) = next else {
-        IDLE.fetch_or(1 << cpu, Ordering::Relaxed);
+        idle::enter(cpu, now);
         return None;
     };
-    if IDLE.load(Ordering::Relaxed) & 1 << cpu != 0 {
-        IDLE.fetch_and(!(1 << cpu), Ordering::Relaxed);
-    }
+    idle::leave(cpu, now);
     if next != previous
         && this_cpu()
             .current
