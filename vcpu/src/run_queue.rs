@@ -1,8 +1,8 @@
-//! Which vCPU a physical CPU runs next: whoever has had least of it.
+//! Which vCPU a physical CPU runs next: whoever has had least of it, for its weight.
 //!
 //! Keeps true: an entry stands in the queue at most once and is never also the running one; memory is reserved when
 //! an entry is announced, so that no later step can fail. Every entry is charged for the time it runs, and gives way once
-//! it is a [`LEAD_NS`] ahead of one that waits; one that has slept for long starts at most as far behind the others, so
+//! it is [`LEAD_NS`] of its own time ahead of one that waits; one that has slept for long starts at most as far behind the others, so
 //! that it runs soon but cannot save up its time. So a vCPU that holds what others spin for, and is woken as often as they
 //! are, still gets its share.
 
@@ -18,10 +18,19 @@ pub const LEAD_NS: u64 = 5_000_000;
 /// How long an entry runs at least before another takes its place, in nanoseconds.
 pub const MIN_RUN_NS: u64 = 500_000;
 
+/// The weight of an entry that was given none (Xen's).
+pub const USUAL_WEIGHT: u32 = 256;
+
 /// What stands in a queue.
 pub trait Entry: Copy + PartialEq {
-    /// The time it is charged with, in nanoseconds. Only the queue that the entry belongs to uses this.
+    /// The time it is charged with, in nanoseconds at the usual weight. Only the queue that the entry belongs to uses
+    /// this.
     fn charged(&self) -> &AtomicU64;
+
+    /// Its weight, at least 1: with twice the weight it gets twice the time.
+    fn weight(&self) -> u32 {
+        USUAL_WEIGHT
+    }
 }
 
 /// The queue of one physical CPU.
@@ -46,6 +55,17 @@ impl<K: Entry> Default for RunQueue<K> {
 
 fn charge_of<K: Entry>(entry: K) -> u64 {
     entry.charged().load(Ordering::Relaxed)
+}
+
+/// What `entry` is charged for running for `time`.
+fn weighted<K: Entry>(entry: K, time: u64) -> u64 {
+    time.saturating_mul(u64::from(USUAL_WEIGHT)) / u64::from(entry.weight().max(1))
+}
+
+/// For how long `entry` runs until it is charged with `charge` more.
+fn unweighted<K: Entry>(entry: K, charge: u64) -> u64 {
+    let time = charge.saturating_mul(u64::from(entry.weight().max(1)));
+    time.div_ceil(u64::from(USUAL_WEIGHT))
 }
 
 impl<K: Entry> RunQueue<K> {
@@ -164,8 +184,10 @@ impl<K: Entry> RunQueue<K> {
     fn charge_running(&mut self, now: u64) {
         let Some(running) = self.running else { return };
         let ran = now.saturating_sub(self.charged_until);
-        self.charged_until = self.charged_until.max(now);
-        let charge = charge_of(running).saturating_add(ran);
+        let more = weighted(running, ran);
+        // What the division left over is charged next time.
+        self.charged_until += unweighted(running, more).min(ran);
+        let charge = charge_of(running).saturating_add(more);
         running.charged().store(charge, Ordering::Relaxed);
         self.floor = self.floor.max(charge.min(self.least_waiting()));
     }
@@ -180,12 +202,12 @@ impl<K: Entry> RunQueue<K> {
 
     /// When `entry`, which runs, must give way to the one that waits with the least charge.
     fn end_of_turn(&self, entry: K) -> u64 {
-        let left = self
+        let behind = self
             .least_waiting()
-            .saturating_add(LEAD_NS)
+            .saturating_add(weighted(entry, LEAD_NS))
             .saturating_sub(charge_of(entry));
         self.charged_until
-            .saturating_add(left)
+            .saturating_add(unweighted(entry, behind))
             .max(self.started.saturating_add(MIN_RUN_NS))
     }
 

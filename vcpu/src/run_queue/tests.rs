@@ -86,6 +86,48 @@ fn entries_that_compute_get_equal_shares() {
     }
 }
 
+/// Computes without end, with a weight.
+#[derive(Clone, Copy, PartialEq)]
+struct Weighted<'a>(Named<'a>, u32);
+
+impl Entry for Weighted<'_> {
+    fn charged(&self) -> &AtomicU64 {
+        self.0.charged()
+    }
+
+    fn weight(&self) -> u32 {
+        self.1
+    }
+}
+
+#[test]
+fn shares_follow_the_weights() {
+    for weights in [[256, 512], [256, 256], [1, 3], [65_535, 13_107]] {
+        let all = &charges::<2>();
+        let entries = [
+            Weighted(Named('a', &all[0]), weights[0]),
+            Weighted(Named('b', &all[1]), weights[1]),
+        ];
+        let mut queue = RunQueue::new();
+        queue.wake(entries[0], 0);
+        queue.wake(entries[1], 0);
+        let (mut now, mut ran) = (0, [0, 0]);
+        while now < 10_000 * LEAD_NS {
+            let chosen = queue.choose(now, |_| true);
+            let end = queue.deadline();
+            ran[usize::from(chosen == Some(entries[1]))] += end - now;
+            now = end;
+        }
+        let [a, b] = ran.map(|time| time / 1_000_000);
+        let [wanted_a, wanted_b] = weights.map(u64::from);
+        let (left, right) = (a * wanted_b, b * wanted_a);
+        assert!(
+            left.abs_diff(right) <= left / 50,
+            "{weights:?} gave {a} and {b} ms"
+        );
+    }
+}
+
 #[test]
 fn woken_sleeper_runs_soon_but_not_before_the_other_had_its_least() {
     let all = &charges::<2>();
