@@ -29,7 +29,7 @@ pub struct DebianKernel {
     pub vmlinuz: PathBuf,
     /// Its `System.map`, for reading addresses in a trace.
     pub system_map: PathBuf,
-    /// Directory with the modules of [`modules::WANTED`] and what they depend on, and `order`, their loading order.
+    /// Directory with the modules of [`modules::SETS`] and what they depend on, and the lists of their loading orders.
     pub modules: PathBuf,
 }
 
@@ -39,7 +39,11 @@ pub struct DebianKernel {
 /// When the package cannot be found, downloaded or unpacked.
 pub fn kernel(workspace: &Workspace) -> Result<DebianKernel> {
     let dir = workspace.guests().join("kernel");
-    if !dir.exists() {
+    // One unpacked before a set of modules was added lacks that.
+    let whole = modules::SETS
+        .iter()
+        .all(|set| dir.join("modules").join(set.order).exists());
+    if !whole {
         unpack_package(workspace, kernel_package, |unpacked| {
             keep_kernel(unpacked, &dir)
         })?;
@@ -184,11 +188,14 @@ fn keep_kernel(unpacked: &Path, dir: &Path) -> Result<()> {
         .context("the package has no modules")?;
     modules::collect(tree, &whole.join("modules"))?;
     fs::write(whole.join("release"), release)?;
+    if dir.exists() {
+        fs::remove_dir_all(dir).with_context(|| format!("cannot remove {}", dir.display()))?;
+    }
     fs::rename(&whole, dir).with_context(|| format!("cannot put {} in place", dir.display()))
 }
 
 /// The one file in `dir` whose name starts and ends as given.
-fn only_file(dir: &Path, prefix: &str, suffix: &str) -> Result<PathBuf> {
+pub(crate) fn only_file(dir: &Path, prefix: &str, suffix: &str) -> Result<PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(dir).with_context(|| format!("cannot read {}", dir.display()))? {
         let path = entry?.path();

@@ -11,6 +11,7 @@ use anyhow::{Context, Result};
 
 use crate::debian::{DebianKernel, write_whole};
 use crate::initrd::Archive;
+use crate::modules;
 use crate::packages::quietly;
 use crate::progress::step;
 use crate::workspace::Workspace;
@@ -44,17 +45,8 @@ pub fn shell_initrd(workspace: &Workspace, kernel: &DebianKernel) -> Result<Path
     archive.symlink("init", "bin/busybox");
     let exercise = compiled(workspace, "exercise.c", "exercise", &["-pthread"])?;
     archive.file("bin/exercise", 0o755, read(&exercise)?);
-    let order =
-        fs::read_to_string(kernel.modules.join("order")).context("no module order recorded")?;
-    for name in order.lines() {
-        archive.file(
-            &format!("lib/modules/{name}"),
-            0o644,
-            read(&kernel.modules.join(name))?,
-        );
-    }
-    archive.file("lib/modules/order", 0o644, order);
-    pack(workspace, "shell.cpio.gz", &archive)
+    add_modules(&mut archive, kernel, &modules::DEVICES)?;
+    pack(&workspace.guests(), "shell.cpio.gz", &archive)
 }
 
 /// The tiny kernel of `tiny.S` with `variant` defined; `BITS_32` is the one that is not for 64-bit guests.
@@ -93,11 +85,30 @@ pub fn bench_initrd(workspace: &Workspace) -> Result<PathBuf> {
         0o755,
         read(&compiled(workspace, "bench.c", "bench", &[])?)?,
     );
-    pack(workspace, "bench.cpio.gz", &archive)
+    pack(&workspace.guests(), "bench.cpio.gz", &archive)
+}
+
+/// Adds the drivers of a set, and the list of their loading order.
+pub(crate) fn add_modules(
+    archive: &mut Archive,
+    kernel: &DebianKernel,
+    set: &modules::Set,
+) -> Result<()> {
+    let order = fs::read_to_string(kernel.modules.join(set.order))
+        .context("no loading order of modules recorded")?;
+    for name in order.lines() {
+        archive.file(
+            &format!("lib/modules/{name}"),
+            0o644,
+            read(&kernel.modules.join(name))?,
+        );
+    }
+    archive.file(&format!("lib/modules/{}", set.order), 0o644, order);
+    Ok(())
 }
 
 /// The directories, busybox, and the commands it offers.
-fn base() -> Result<Archive> {
+pub(crate) fn base() -> Result<Archive> {
     let mut archive = Archive::default();
     for directory in [
         "bin",
@@ -117,7 +128,12 @@ fn base() -> Result<Archive> {
 }
 
 /// The static program `name` made of the guest source `source`, compiled when that changed.
-fn compiled(workspace: &Workspace, source: &str, name: &str, options: &[&str]) -> Result<PathBuf> {
+pub(crate) fn compiled(
+    workspace: &Workspace,
+    source: &str,
+    name: &str,
+    options: &[&str],
+) -> Result<PathBuf> {
     let source = workspace.guest_sources().join(source);
     let program = workspace.guests().join(name);
     let changed = |file: &Path| fs::metadata(file).and_then(|data| data.modified()).ok();
@@ -132,10 +148,10 @@ fn compiled(workspace: &Workspace, source: &str, name: &str, options: &[&str]) -
     Ok(program)
 }
 
-/// Leaves `archive` compressed as `target/guest/NAME`, unless it is there already.
-fn pack(workspace: &Workspace, name: &str, archive: &Archive) -> Result<PathBuf> {
-    let file = workspace.guests().join(name);
-    let recorded = workspace.guests().join(format!("{name}.inputs"));
+/// Leaves `archive` compressed as the file `name` in `dir`, unless it is there already.
+pub(crate) fn pack(dir: &Path, name: &str, archive: &Archive) -> Result<PathBuf> {
+    let file = dir.join(name);
+    let recorded = dir.join(format!("{name}.inputs"));
     let inputs = archive.digest();
     if !file.exists() || fs::read_to_string(&recorded).ok().as_deref() != Some(inputs.as_str()) {
         step(&format!("Packing {name}"), || {
@@ -147,6 +163,6 @@ fn pack(workspace: &Workspace, name: &str, archive: &Archive) -> Result<PathBuf>
 }
 
 /// The contents of a file that must be there.
-fn read(file: &Path) -> Result<Vec<u8>> {
+pub(crate) fn read(file: &Path) -> Result<Vec<u8>> {
     fs::read(file).with_context(|| format!("cannot read {}", file.display()))
 }

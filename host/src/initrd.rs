@@ -70,6 +70,22 @@ impl Archive {
     /// When a file is over 4 GiB, which the format cannot say.
     pub fn compressed(&self) -> Result<Vec<u8>> {
         let mut out = GzEncoder::new(Vec::new(), Compression::default());
+        self.write(&mut out)?;
+        Ok(out.finish()?)
+    }
+
+    /// The archive as it is: larger, but a machine in software need not decompress it.
+    ///
+    /// # Errors
+    /// As [`Self::compressed`].
+    pub fn plain(&self) -> Result<Vec<u8>> {
+        let mut out = Vec::new();
+        self.write(&mut out)?;
+        Ok(out)
+    }
+
+    /// Writes all members and the end's mark.
+    fn write(&self, mut out: &mut impl Write) -> Result<()> {
         for (number, entry) in (1_u32..).zip(&self.entries) {
             let size = u32::try_from(entry.data.len())
                 .with_context(|| format!("{} is too large", entry.path))?;
@@ -83,7 +99,7 @@ impl Archive {
             member.finish()?;
         }
         trailer(&mut out)?;
-        Ok(out.finish()?)
+        Ok(())
     }
 
     /// A short value that differs where the contents differ, for telling whether to pack anew.

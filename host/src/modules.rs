@@ -11,30 +11,68 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 use object::{Object, ObjectSection};
 
-/// The drivers for the disks and network cards that the tests put into the machine.
-pub const WANTED: &[&str] = &[
-    "virtio_pci",
-    "virtio_blk",
-    "virtio_net",
-    "ahci",
-    "sd_mod",
-    "e1000",
-];
+/// A set of drivers that a system loads at its start.
+pub struct Set {
+    /// The file that lists them in their loading order.
+    pub order: &'static str,
+    /// The drivers, without what they depend on.
+    wanted: &'static [&'static str],
+}
 
-/// Copies [`WANTED`] and their dependencies from an unpacked kernel's module `tree` to `to`, with a file `order`:
-/// one file name a line, each after what it depends on.
+/// The drivers for the disks and network cards that the tests put into the machine.
+pub const DEVICES: Set = Set {
+    order: "order",
+    wanted: &[
+        "virtio_pci",
+        "virtio_blk",
+        "virtio_net",
+        "ahci",
+        "sd_mod",
+        "e1000",
+    ],
+};
+
+/// What a dom0 that manages other domains needs: the devices of its tools, and the back ends of the guests' devices.
+pub const DOM0: Set = Set {
+    order: "order-dom0",
+    wanted: &[
+        "xen_evtchn",
+        "xen_gntdev",
+        "xen_gntalloc",
+        "xen_privcmd",
+        "xenfs",
+        "xen_blkback",
+        "xen_netback",
+        "loop",
+        "bridge",
+    ],
+};
+
+/// The front ends of a guest's devices, and the way to hypercalls from its programs.
+pub const GUEST: Set = Set {
+    order: "order-guest",
+    wanted: &["xen_blkfront", "xen_netfront", "xen_privcmd"],
+};
+
+/// Every set.
+pub const SETS: &[Set] = &[DEVICES, DOM0, GUEST];
+
+/// Copies the drivers of [`SETS`] and their dependencies from an unpacked kernel's module `tree` to `to`, with each
+/// set's list: one file name a line, each after what it depends on.
 ///
 /// # Errors
 /// When a module is missing or unreadable.
 pub fn collect(tree: &Path, to: &Path) -> Result<()> {
     let mut files = HashMap::new();
     index(tree, &mut files)?;
-    let mut order = Vec::new();
-    for name in WANTED {
-        visit(name, &files, to, &mut order)?;
+    for set in SETS {
+        let mut order = Vec::new();
+        for name in set.wanted {
+            visit(name, &files, to, &mut order)?;
+        }
+        let list: String = order.iter().map(|name| format!("{name}.ko\n")).collect();
+        fs::write(to.join(set.order), list)?;
     }
-    let list: String = order.iter().map(|name| format!("{name}.ko\n")).collect();
-    fs::write(to.join("order"), list)?;
     Ok(())
 }
 

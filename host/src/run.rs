@@ -150,7 +150,14 @@ impl RunOptions {
 /// # Errors
 /// When QEMU cannot be run or fails.
 pub fn interactive(workspace: &Workspace, options: &RunOptions) -> Result<()> {
-    let machine = options.machine(workspace)?;
+    on_terminal(&options.machine(workspace)?)
+}
+
+/// Runs a machine as [`interactive`] does.
+///
+/// # Errors
+/// When QEMU cannot be run or fails.
+pub fn on_terminal(machine: &Machine) -> Result<()> {
     eprintln!(
         "Ctrl-A X leaves QEMU, Ctrl-A H lists its other keys; `poweroff` in the shell ends the machine."
     );
@@ -178,7 +185,7 @@ pub fn hypervisor_options(extra: &str, machine_mib: u32) -> String {
 }
 
 /// Two command lines as one.
-fn joined(first: &str, second: &str) -> String {
+pub(crate) fn joined(first: &str, second: &str) -> String {
     if second.is_empty() {
         first.to_owned()
     } else {

@@ -217,6 +217,17 @@ impl Vm {
         }
     }
 
+    /// What the machine said that means that it cannot go on, if it did.
+    ///
+    /// # Errors
+    /// None in practice.
+    pub fn alarm(&self) -> Result<Option<String>> {
+        let alarm = Regex::new(&format!("(?m){ALARM}")).context("bad pattern")?;
+        let said = self.serial.said();
+        let found = alarm.find(&said.bytes);
+        Ok(found.map(|found| String::from_utf8_lossy(found.as_bytes()).into_owned()))
+    }
+
     /// Everything said so far.
     #[must_use]
     pub fn transcript(&self) -> String {
@@ -224,7 +235,10 @@ impl Vm {
     }
 
     /// How QEMU ended, if it does so in time.
-    fn ended_within(&mut self, within: Duration) -> Result<Option<ExitStatus>> {
+    ///
+    /// # Errors
+    /// When it cannot be waited for.
+    pub fn ended_within(&mut self, within: Duration) -> Result<Option<ExitStatus>> {
         let deadline = Instant::now() + within;
         loop {
             if let Some(status) = self.child.try_wait().context("cannot wait for QEMU")? {

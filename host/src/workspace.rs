@@ -51,6 +51,18 @@ impl Workspace {
         self.target().join("guest")
     }
 
+    /// The directory of what the lab is made of, and of what its runs leave.
+    #[must_use]
+    pub fn lab(&self) -> PathBuf {
+        self.target().join("lab")
+    }
+
+    /// The sources of what runs inside the lab, and its scripts.
+    #[must_use]
+    pub fn lab_sources(&self) -> PathBuf {
+        self.root.join("host").join("lab")
+    }
+
     /// The sources of what runs inside guests: scripts and small C programs.
     #[must_use]
     pub fn guest_sources(&self) -> PathBuf {

@@ -9,6 +9,7 @@ use anyhow::{Result, ensure};
 use clap::{Parser, Subcommand};
 use xenocryst::bench::{self, BenchOptions};
 use xenocryst::boot_tests::{self, BootTestOptions, Outcome};
+use xenocryst::lab::{self, LabOptions};
 use xenocryst::run::{self, Hypervisor, RunOptions};
 use xenocryst::workspace::Workspace;
 use xenocryst::{debian, docs, guest, packages};
@@ -32,6 +33,8 @@ enum Command {
     Run(RunOptions),
     /// Make every check: fmt, clippy, doc, unit, image, and the boot tests; on another hypervisor the boot tests alone
     Test(BootTestOptions),
+    /// Boot a dom0 with Debian's xl on the terminal, or run a script in it
+    Lab(LabOptions),
     /// Measure the kernel alone, Xen and Xenocryst, and print one table
     Bench(BenchOptions),
     /// Write the pages under docs/ that are generated from the source
@@ -60,6 +63,10 @@ fn main() -> Result<()> {
         Command::Bench(options) => {
             build_if_ours(&workspace, &options.hypervisor)?;
             bench::bench(&workspace, &options)
+        }
+        Command::Lab(options) => {
+            build_if_ours(&workspace, &options.machine.hypervisor)?;
+            lab::lab(&workspace, &options)
         }
         Command::Docs => docs::write(&workspace),
     }
