@@ -3,10 +3,13 @@
 #![forbid(unsafe_code)]
 
 mod checks;
+mod fuzz;
 mod image;
+mod long;
 
 use anyhow::{Result, ensure};
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
+use fuzz::FuzzOptions;
 use xenocryst::bench::{self, BenchOptions};
 use xenocryst::boot_tests::{self, BootTestOptions, Outcome};
 use xenocryst::lab::{self, LabOptions};
@@ -32,13 +35,25 @@ enum Command {
     /// Boot Debian's kernel to a shell on the terminal
     Run(RunOptions),
     /// Make every check: fmt, clippy, doc, unit, image, and the boot tests; on another hypervisor the boot tests alone
-    Test(BootTestOptions),
+    Test(TestOptions),
+    /// Run what reads foreign bytes, and the engine's requests, under a coverage-guided fuzzer
+    Fuzz(FuzzOptions),
     /// Boot a dom0 with Debian's xl on the terminal, or run a script in it
     Lab(LabOptions),
     /// Measure the kernel alone, Xen and Xenocryst, and print one table
     Bench(BenchOptions),
     /// Write the pages under docs/ that are generated from the source
     Docs,
+}
+
+/// Which checks to make.
+#[derive(Args)]
+struct TestOptions {
+    #[command(flatten)]
+    boot: BootTestOptions,
+    /// Make the long checks too: each fuzz target for a minute
+    #[arg(long)]
+    long: bool,
 }
 
 fn main() -> Result<()> {
@@ -60,6 +75,7 @@ fn main() -> Result<()> {
             run::interactive(&workspace, &options)
         }
         Command::Test(options) => test(&workspace, &options),
+        Command::Fuzz(options) => fuzz::fuzz(&workspace, &options),
         Command::Bench(options) => {
             build_if_ours(&workspace, &options.hypervisor)?;
             bench::bench(&workspace, &options)
@@ -82,7 +98,8 @@ fn build_if_ours(workspace: &Workspace, hypervisor: &Hypervisor) -> Result<()> {
 }
 
 /// Makes the checks that `options` choose; the last line counts them.
-fn test(workspace: &Workspace, options: &BootTestOptions) -> Result<()> {
+fn test(workspace: &Workspace, options: &TestOptions) -> Result<()> {
+    let (options, long) = (&options.boot, options.long);
     let ours = options.hypervisor == Hypervisor::Xenocryst;
     let checked = if ours {
         checks::run(workspace, &options.filter)
@@ -104,7 +121,10 @@ fn test(workspace: &Workspace, options: &BootTestOptions) -> Result<()> {
             }
         }
     };
-    let outcome = checked + booted;
+    let mut outcome = checked + booted;
+    if long && ours {
+        outcome = outcome + long::run(workspace, &options.filter);
+    }
     ensure!(
         outcome != Outcome::default(),
         "no check has {:?} in its name",
