@@ -17,6 +17,7 @@ use crate::machine::MachineMemory;
 use core::sync::atomic::Ordering;
 use xenocryst_abi::Mfn;
 
+mod audit;
 #[cfg(test)]
 mod tests;
 

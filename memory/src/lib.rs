@@ -34,7 +34,6 @@ mod refs;
 mod refusal;
 
 mod allocator;
-#[cfg(any(test, feature = "sim"))]
 pub mod audit;
 mod descriptor;
 mod emulate;

@@ -229,6 +229,8 @@ impl<M: MachineMemory> Engine<'_, M> {
             .is_ok();
         if taken {
             state.set_type_word(TypeWord::NONE);
+            // The domain may have given it a number.
+            self.write_m2p(frame, INVALID_M2P_ENTRY);
             self.machine.flush_tlb(u64::MAX, self.machine.tlb_clock());
         }
         taken

@@ -42,6 +42,10 @@ pub(super) const MOST_PINS: u8 = 128;
 pub(super) struct Pins([u8; 4]);
 
 impl Pins {
+    /// Of these counts, in the order of [`Use`].
+    pub(super) const fn of(counts: [u8; 4]) -> Self {
+        Self(counts)
+    }
     pub(super) fn count(self, of: Use) -> u8 {
         self.0[of as usize]
     }

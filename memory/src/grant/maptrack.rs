@@ -114,19 +114,20 @@ impl Records {
         self.fresh
     }
 
-    /// The free handles, for the audit.
-    #[cfg(any(test, feature = "sim"))]
-    pub(super) fn free_handles<M: MachineMemory>(&self, machine: &M) -> std::vec::Vec<u32> {
-        let mut found = std::vec::Vec::new();
+    /// How long the list of free handles is, if it ends within `most` and names unused handles only: for the audit.
+    /// A list that ends names none twice.
+    pub(super) fn count_free<M: MachineMemory>(&self, machine: &M, most: u32) -> Option<u32> {
         let mut next = self.free;
-        while let Some(handle) = next.checked_sub(1) {
-            found.push(handle);
-            if found.len() > self.fresh as usize {
-                break;
+        for count in 0..=most {
+            let Some(handle) = next.checked_sub(1) else {
+                return Some(count);
+            };
+            if handle >= self.fresh || self.get(machine, handle).is_some() {
+                return None;
             }
             next = self.frames.read_pair(machine, handle)[1] as u32;
         }
-        found
+        None
     }
 }
 

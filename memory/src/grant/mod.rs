@@ -19,7 +19,6 @@
 //! Neighbours: the hypercall layer above decodes requests and finds domains; `mmuext` lends the references.
 
 mod active;
-#[cfg(any(test, feature = "sim"))]
 pub mod audit;
 mod copy;
 mod entry;

@@ -217,6 +217,25 @@ fn xsa_45_every_slice_of_a_wide_tree_is_short() {
     assert_eq!(engine.frame_info(l1).type_count, 0);
 }
 
+/// Tables that are reached along many ways are read once, however many: the time of an audit is linear.
+#[test]
+fn an_audit_reads_each_entry_once() {
+    let (engine, d) = witnessed();
+    let [l4, l3, l2, l1] = core::array::from_fn(|_| page(&engine, &d));
+    for slot in 0..512 {
+        let machine = engine.machine();
+        machine.write_u64(Maddr::new(at(l3, slot)), entry(l2, T));
+        machine.write_u64(Maddr::new(at(l2, slot)), entry(l1, T));
+        machine.write_u64(Maddr::new(at(l4, slot)), entry(l3, T));
+    }
+    let pinned = engine.pin_table(&d, l4, L4, &mut Budget::unlimited());
+    assert_eq!(pinned, Ok(Progress::Done(())));
+    let before = engine.machine().reads.load(Ordering::Relaxed);
+    assert_eq!(crate::audit::recount(&engine, &[&d], &[]), Ok(()));
+    let reads = engine.machine().reads.load(Ordering::Relaxed) - before;
+    assert_eq!(reads, 4 * 512 - 16);
+}
+
 /// The window that was open: between the flush and the new type, another CPU could map the frame writable again.
 #[test]
 fn xsa_401_and_408_a_mapping_that_is_gone_is_flushed_and_one_that_stays_refuses() {

@@ -4,6 +4,7 @@ mod copying;
 mod endings;
 mod mapping;
 mod random;
+mod recounting;
 mod tables;
 mod unmapping;
 
