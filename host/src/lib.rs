@@ -3,7 +3,8 @@
 //! `cargo xtask` is a thin front door over this library. It installs what is missing ([`packages`]), fetches the
 //! guest kernel and the real Xen to compare with ([`debian`]), packs the guests' initrds ([`guest`]), describes
 //! machines to QEMU ([`machine`]), runs them on the terminal ([`run`]) or under a test ([`vm`]), and holds the
-//! boot tests ([`boot_tests`]) and the benchmark ([`mod@bench`]). [`lab`] is a dom0 with Debian's `xl`. It also writes the pages that are generated from the
+//! boot tests ([`boot_tests`]) and the benchmark ([`mod@bench`]). [`lab`] is a dom0 with Debian's `xl`, and
+//! [`map`] draws machine memory. It also writes the pages that are generated from the
 //! source ([`docs`], [`refusals`], [`invariants`]).
 //!
 //! What it keeps true: everything fetched or made is kept under `target/`, so that a second run is instantaneous;
@@ -20,6 +21,7 @@ pub mod initrd;
 pub mod invariants;
 pub mod lab;
 pub mod machine;
+pub mod map;
 pub mod modules;
 pub mod packages;
 pub mod progress;

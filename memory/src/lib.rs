@@ -48,6 +48,7 @@ mod ptype;
 mod reservation;
 #[cfg(any(test, feature = "sim"))]
 pub mod sim;
+mod snapshot;
 mod teardown;
 #[cfg(test)]
 mod testing;
@@ -66,3 +67,4 @@ pub use progress::{Budget, Flush, Progress};
 pub use refs::{DescriptorRef, PageRef, RootRef, WritableRef};
 pub use refusal::{Consequence, Context, Errno, Refusal, Rule};
 pub use reservation::Exchange;
+pub use snapshot::{Holder, Run};

@@ -13,6 +13,7 @@ use fuzz::FuzzOptions;
 use xenocryst::bench::{self, BenchOptions};
 use xenocryst::boot_tests::{self, BootTestOptions, Outcome};
 use xenocryst::lab::{self, LabOptions};
+use xenocryst::map::{self, MapOptions};
 use xenocryst::run::{self, Hypervisor, RunOptions};
 use xenocryst::workspace::Workspace;
 use xenocryst::{debian, docs, guest, packages};
@@ -40,6 +41,8 @@ enum Command {
     Fuzz(FuzzOptions),
     /// Boot a dom0 with Debian's xl on the terminal, or run a script in it
     Lab(LabOptions),
+    /// Draw who has which frame of the machine's memory
+    Map(MapOptions),
     /// Measure the kernel alone, Xen and Xenocryst, and print one table
     Bench(BenchOptions),
     /// Write the pages under docs/ that are generated from the source
@@ -83,6 +86,12 @@ fn main() -> Result<()> {
         Command::Lab(options) => {
             build_if_ours(&workspace, &options.machine.hypervisor)?;
             lab::lab(&workspace, &options)
+        }
+        Command::Map(options) => {
+            if let Some(hypervisor) = options.boots() {
+                build_if_ours(&workspace, hypervisor)?;
+            }
+            map::map(&workspace, &options)
         }
         Command::Docs => docs::write(&workspace),
     }

@@ -1,4 +1,4 @@
-# machine: mem=1024 dom0=512 smp=1 seconds=900
+# machine: mem=1024 dom0=512 smp=1 seconds=3600
 # Memory taken from a guest and given back, by the frame: what the guest has less, the machine has more.
 
 value() {

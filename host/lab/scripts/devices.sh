@@ -1,4 +1,4 @@
-# machine: mem=1024 dom0=512 smp=2 seconds=900
+# machine: mem=1024 dom0=512 smp=2 seconds=3600
 # A guest with a disk and a network card that dom0 serves: what is written and sent arrives unchanged.
 
 # The checksum of a file, a disk, or what comes in.

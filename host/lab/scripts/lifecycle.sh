@@ -1,4 +1,4 @@
-# machine: mem=2048 dom0=640 smp=2 seconds=1800
+# machine: mem=2048 dom0=640 smp=2 seconds=7200
 # Every command of xl that a person managing guests uses, on guests of 1 to 4 vCPUs.
 
 # Frames that nobody has, once what died has been cleared away.
@@ -39,7 +39,7 @@ step list-verbose-guest xl list -v
 step domid xl domid one
 step domname xl domname 1
 step answer guest one 'echo "answer $((6 * 7))"'
-step console sh -c '(sleep 1; echo "echo by \$((40 + 2)) console"; sleep 3) | timeout 8 xl console one | tr -d "\r" | grep "^by 42"'
+step console sh -c '(sleep 2; echo "echo by \$((40 + 2)) console"; sleep 8) | timeout 15 xl console one | tr -d "\r" | grep "^by 42"'
 step vcpu-list-guest xl vcpu-list one
 step vcpu-pin xl vcpu-pin one 0 1
 step vcpu-list-pinned xl vcpu-list one
@@ -76,11 +76,11 @@ refused mem-set-above-max xl mem-set one 4096
 # What looks into a guest.
 step dump-core xl dump-core one /tmp/core
 step core-is-elf sh -c 'head -c 4 /tmp/core | od -c | head -n 1; rm /tmp/core'
-note xenctx sh -c "/usr/lib/xen-4.17/bin/xenctx $(xl domid one) 0 | cut -c 1-4 | sort -u"
-note lsevtchn sh -c "/usr/lib/xen-4.17/bin/lsevtchn $(xl domid one) | sed 's/:.*//' | sort -n | tail -n 1"
-note mfndump-domain-pagetype sh -c "/usr/lib/xen-4.17/bin/xen-mfndump dump-ptes $(xl domid one) 0 2>&1 | head -n 3"
-note mfndump-m2p sh -c '/usr/lib/xen-4.17/bin/xen-mfndump dump-m2p | tail -n 1 | cut -c 1-20'
-note diag sh -c "/usr/lib/xen-4.17/bin/xen-diag gnttab_query_size $(xl domid one)"
+step xenctx sh -c "/usr/lib/xen-4.17/bin/xenctx $(xl domid one) 0 | grep -oE '^(rip|flags|rsp|cs|Stack|Code|Call Trace):'"
+step lsevtchn sh -c "/usr/lib/xen-4.17/bin/lsevtchn $(xl domid one) | sed 's/ *[0-9]*: VCPU/VCPU/' | sort"
+step mfndump-p2m sh -c "/usr/lib/xen-4.17/bin/xen-mfndump dump-p2m $(xl domid one) | sed -n 's/.*\[\(.*\)\].*/\1/p' | sort -u"
+step mfndump-m2p sh -c '/usr/lib/xen-4.17/bin/xen-mfndump dump-m2p | tail -n 1'
+step diag sh -c "/usr/lib/xen-4.17/bin/xen-diag gnttab_query_size $(xl domid one)"
 
 # Ends of its own, and ends from outside.
 step shutdown xl shutdown one

@@ -1,4 +1,4 @@
-# machine: mem=1024 dom0=512 smp=1 seconds=300
+# machine: mem=1024 dom0=512 smp=1 seconds=1800
 # One guest from creation to its end; nothing of it is left.
 free_memory() {
     xl info | sed -n 's/^free_memory *: //p'

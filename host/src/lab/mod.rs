@@ -83,9 +83,13 @@ pub struct LabMachine {
     /// What executes the machine's instructions
     #[arg(long, global = true, value_enum, default_value_t)]
     pub accel: Accel,
-    /// Count time in instructions, one nanosecond each, so that runs repeat
+    /// Run scripts by the host's clock; otherwise the machine's is its instructions, a nanosecond each, so that
+    /// nothing takes longer where the host is busy
     #[arg(long, global = true)]
-    pub icount: bool,
+    pub real_time: bool,
+    /// Set a variable for the script
+    #[arg(long = "set", global = true, value_name = "NAME=VALUE")]
+    pub settings: Vec<String>,
     /// Added to the hypervisor's command line
     #[arg(
         long,
@@ -242,7 +246,7 @@ fn machine(
         smp: options.smp.unwrap_or(needs.smp),
         accel: options.accel,
         cpu: DEFAULT_CPU.to_owned(),
-        icount: options.icount,
+        icount: false,
         devices: Vec::new(),
         payload: Payload::Hypervisor {
             image,
@@ -265,19 +269,16 @@ pub fn run_script(
     watch: &mut dyn FnMut(&str),
 ) -> Result<Report> {
     let base = root::dom0_initrd(workspace, &debian::kernel(workspace)?)?;
-    let directory = workspace.lab().join("runs").join(format!(
-        "{}-{}",
-        script.name,
-        hypervisor_name(&options.hypervisor)
-    ));
+    let directory = run_directory(workspace, script, options);
     fs::create_dir_all(&directory)
         .with_context(|| format!("cannot make {}", directory.display()))?;
     let initrd = directory.join("initrd.cpio");
-    root::with_script(&base, &script.file, &initrd)?;
+    root::with_script(&base, &script.file, &options.settings, &initrd)?;
     let results = directory.join("results");
     fs::write(&results, "").with_context(|| format!("cannot write {}", results.display()))?;
-    let machine = machine(workspace, options, script.machine, initrd)?
+    let mut machine = machine(workspace, options, script.machine, initrd)?
         .with_devices(["-serial".to_owned(), format!("file:{}", results.display())]);
+    machine.icount = options.accel == Accel::Tcg && !options.real_time;
     let mut vm = Vm::start(&machine, &directory.join("console"))?;
     let within = Duration::from_secs(options.seconds.unwrap_or(script.machine.seconds));
     let said = follow(&mut vm, &results, within, watch);
@@ -288,6 +289,16 @@ pub fn run_script(
         bail!("the machine ended, but the script had not");
     }
     Ok(report)
+}
+
+/// Where a run of a script leaves `console`, what the serial console said, and `results`.
+#[must_use]
+pub fn run_directory(workspace: &Workspace, script: &Script, options: &LabMachine) -> PathBuf {
+    workspace.lab().join("runs").join(format!(
+        "{}-{}",
+        script.name,
+        hypervisor_name(&options.hypervisor)
+    ))
 }
 
 /// Hands each line of `results` to `watch` until the machine ends, which it must in time.

@@ -101,14 +101,15 @@ pub fn dom0_initrd(workspace: &Workspace, kernel: &DebianKernel) -> Result<PathB
     Ok(file)
 }
 
-/// Dom0's initrd with a script to run instead of a shell.
+/// Dom0's initrd with a script to run instead of a shell, and variables set for it, each `NAME=VALUE`.
 ///
 /// # Errors
 /// When the script cannot be read or the file not be written.
-pub fn with_script(initrd: &Path, script: &Path, to: &Path) -> Result<()> {
+pub fn with_script(initrd: &Path, script: &Path, settings: &[String], to: &Path) -> Result<()> {
     let mut bytes = read(initrd)?;
     let mut archive = Archive::default();
     archive.file("lab/script", 0o644, read(script)?);
+    archive.file("lab/settings", 0o644, settings.join("\n") + "\n");
     // The kernel takes a further archive where one ends, at a multiple of four bytes.
     bytes.resize(bytes.len().next_multiple_of(4), 0);
     bytes.extend(archive.plain()?);
@@ -130,6 +131,8 @@ fn guest_initrd(workspace: &Workspace, kernel: &DebianKernel) -> Result<PathBuf>
     ] {
         archive.file(to, mode, read(&sources.join(from))?);
     }
+    let privileges = guest::compiled(workspace, "privileges.c", "privileges", &[])?;
+    archive.file("bin/privileges", 0o755, read(&privileges)?);
     add_modules(&mut archive, kernel, &modules::GUEST)?;
     guest::pack(&workspace.lab(), "small.cpio.gz", &archive)
 }

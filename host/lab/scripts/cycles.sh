@@ -1,0 +1,49 @@
+# machine: mem=1024 dom0=512 smp=2 seconds=20000
+# Guests created, ballooned and destroyed over and over, three at a time: the frames are all back in the end.
+# --set cycles=200 says how often.
+cycles=${cycles:-200}
+
+free() {
+    frames | sed -n 's/^free=//p'
+}
+settled() {
+    [ "$(free)" = "$free_at_start" ]
+}
+has() {
+    xl list "$1" | sed -n 2p | grep -qE "^$1 +[0-9]+ +$2 "
+}
+
+cycle() {
+    for name in a b c; do
+        create $name || return 1
+    done
+    for name in a b c; do
+        ready $name && xl mem-set $name 80 || return 1
+    done
+    for name in a b c; do
+        await 120 has $name 80 && xl mem-set $name 96 || return 1
+    done
+    for name in a b c; do
+        await 120 has $name 96 && xl destroy $name || return 1
+    done
+    for name in a b c; do
+        gone $name || return 1
+    done
+}
+
+for name in a b c; do
+    config $name 'memory = 96'
+done
+# The first guest leaves dom0 with a few more frames of its own in use; the count begins after it.
+step first cycle
+await 10 false
+free_at_start=$(free)
+say frames-free "$free_at_start"
+number=1
+while [ $number -le "$cycles" ]; do
+    step cycle-$number cycle || break
+    step frames-$number await 30 settled || break
+    number=$((number + 1))
+done
+say frames-free-at-the-end "$(free)"
+step list xl list
