@@ -45,7 +45,10 @@ pub fn shell_initrd(workspace: &Workspace, kernel: &DebianKernel) -> Result<Path
     archive.symlink("init", "bin/busybox");
     let exercise = compiled(workspace, "exercise.c", "exercise", &["-pthread"])?;
     archive.file("bin/exercise", 0o755, read(&exercise)?);
+    let sharing = compiled(workspace, "sharing.c", "sharing", &[])?;
+    archive.file("bin/sharing", 0o755, read(&sharing)?);
     add_modules(&mut archive, kernel, &modules::DEVICES)?;
+    add_modules(&mut archive, kernel, &modules::SHARING)?;
     pack(&workspace.guests(), "shell.cpio.gz", &archive)
 }
 

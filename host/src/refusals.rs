@@ -87,6 +87,7 @@ fn errno_name(errno: Errno) -> &'static str {
         Errno::Access => "EACCES",
         Errno::Busy => "EBUSY",
         Errno::Inval => "EINVAL",
+        Errno::Range => "ERANGE",
         Errno::NoSys => "ENOSYS",
         Errno::OpNotSupp => "EOPNOTSUPP",
     }

@@ -57,6 +57,7 @@ fn make_domain(options: &Options<'_>) -> &'static Domain {
         max_vcpus: vcpus,
         max_pages: 0,
         io: io_access(),
+        grants: crate::grants::Limits::MOST,
     };
     let domain = create::domain(plan).expect("no memory for dom0's own structures");
     for id in 0..domain.max_vcpus {

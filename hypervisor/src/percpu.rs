@@ -134,3 +134,9 @@ fn no_current() -> ! {
 pub fn current() -> &'static Vcpu {
     this_cpu().vcpu()
 }
+
+/// Whether something waits for this CPU, so that a long operation should stop here and be continued later.
+#[inline]
+pub fn must_pause() -> bool {
+    this_cpu().work.load(Ordering::Relaxed) != 0
+}

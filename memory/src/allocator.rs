@@ -10,10 +10,12 @@
 //! memory below 4 GiB. Every operation is bounded by the number of orders.
 
 use crate::config::AddressLimit;
+use crate::domain::DomainMemory;
 use crate::engine::Engine;
 use crate::frame::{Frame, OwnerWord, TypeWord};
 use crate::m2p::INVALID_M2P_ENTRY;
 use crate::machine::MachineMemory;
+use crate::refusal::{Refusal, Rule};
 use core::sync::atomic::Ordering;
 use xenocryst_abi::Mfn;
 
@@ -34,6 +36,8 @@ pub(crate) struct FreeFrames {
     /// For each zone, the orders whose list isn't empty.
     orders: [u32; ZONES],
     frames: u64,
+    /// Frames among them that domains being built have claimed: nobody else gets them.
+    claimed: u64,
 }
 
 /// A block just taken off the list.
@@ -49,7 +53,27 @@ impl FreeFrames {
             heads: [[0; ORDERS]; ZONES],
             orders: [0; ZONES],
             frames: 0,
+            claimed: 0,
         }
+    }
+
+    /// Counts 2^`order` frames as about to be taken for `claimant`, whose claim they lessen. False if others claimed them.
+    fn draw(&mut self, order: u8, claimant: Option<&DomainMemory>) -> bool {
+        let own = claimant.map_or(0, |domain| domain.claimed.load(Ordering::Relaxed));
+        let wanted = 1 << order;
+        if self.frames < self.claimed - u64::from(own) + u64::from(wanted) {
+            return false;
+        }
+        if let Some(domain) = claimant {
+            self.set_claim(domain, own.saturating_sub(wanted));
+        }
+        true
+    }
+
+    /// Every change of a claim is made here, under the list's lock.
+    fn set_claim(&mut self, domain: &DomainMemory, frames: u32) {
+        let old = domain.claimed.swap(frames, Ordering::Relaxed);
+        self.claimed = self.claimed - u64::from(old) + u64::from(frames);
     }
 
     fn push(&mut self, table: &[Frame], first: u32, order: u8, stale_since: Option<u32>) {
@@ -216,7 +240,41 @@ impl<M: MachineMemory> Engine<'_, M> {
 
     /// Takes a block of 2^`order` frames, aligned to its size, wholly below `limit`, for the hypervisor. Not zeroed.
     pub fn allocate_frames(&self, order: u8, limit: AddressLimit) -> Option<Mfn> {
-        self.take_block(order, limit, OwnerWord::HELD)
+        self.take_block(order, limit, OwnerWord::HELD, None)
+    }
+
+    /// `XENMEM_claim_pages`: sets as many free frames aside for `domain` as it lacks to own `frames` in all; 0 gives back
+    /// what is left of its claim. Frames that it is then given lessen the claim.
+    ///
+    /// A domain claims once, more than it owns and no more than it may own ([`Rule::ClaimSize`]), and only what is free
+    /// and not claimed ([`Rule::OutOfMemory`]).
+    pub fn claim_frames(&self, domain: &DomainMemory, frames: u64) -> Result<(), Refusal> {
+        let refuse = |rule: Rule| rule.refuse().wanted_owner(domain.id()).value(frames);
+        let mut free = self.free.lock();
+        if frames == 0 {
+            free.set_claim(domain, 0);
+            return Ok(());
+        }
+        let owned = self.owned_frames(domain.id());
+        let wanted = u32::try_from(frames)
+            .ok()
+            .filter(|&frames| frames <= domain.max_pages())
+            .and_then(|frames| frames.checked_sub(owned))
+            .filter(|&more| more != 0);
+        let Some(wanted) = wanted.filter(|_| domain.claimed_frames() == 0 && !domain.is_dying())
+        else {
+            return Err(refuse(Rule::ClaimSize));
+        };
+        if u64::from(wanted) > free.frames - free.claimed.min(free.frames) {
+            return Err(refuse(Rule::OutOfMemory));
+        }
+        free.set_claim(domain, wanted);
+        Ok(())
+    }
+
+    /// Free frames that domains have claimed, all together.
+    pub fn claimed_frame_count(&self) -> u64 {
+        self.free.lock().claimed
     }
 
     /// Gives back a block got from [`Engine::allocate_frames`] (or part of one, or claimed frames). The hypervisor has
@@ -246,14 +304,27 @@ impl<M: MachineMemory> Engine<'_, M> {
         self.free.lock().frames
     }
 
-    /// Takes a block off the list, flushes what CPUs may still know of it, and gives every frame `word`.
+    /// Takes a block off the list, flushes what CPUs may still know of it, and gives every frame `word`. What others than
+    /// `claimant` have claimed stays.
     pub(crate) fn take_block(
         &self,
         order: u8,
         limit: AddressLimit,
         word: OwnerWord,
+        claimant: Option<&DomainMemory>,
     ) -> Option<Mfn> {
-        let taken = self.free.lock().allocate(self.frames, order, limit)?;
+        let taken = {
+            let mut free = self.free.lock();
+            let before = claimant.map_or(0, DomainMemory::claimed_frames);
+            if order > MAX_ORDER || !free.draw(order, claimant) {
+                return None;
+            }
+            let taken = free.allocate(self.frames, order, limit);
+            if let (None, Some(domain)) = (&taken, claimant) {
+                free.set_claim(domain, before);
+            }
+            taken?
+        };
         if let Some(since) = taken.stale_since {
             self.machine.flush_tlb(ALL_CPUS, since);
         }

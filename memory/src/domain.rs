@@ -159,6 +159,8 @@ pub struct DomainMemory {
     /// Copied into slot 260 of every L4 this domain promotes.
     pub(crate) per_domain_l4e: AtomicU64,
     pub(crate) max_pages: AtomicU32,
+    /// Free frames set aside for it; changed under the free list's lock.
+    pub(crate) claimed: AtomicU32,
     pub(crate) dirty_cpus: AtomicU64,
     dying: AtomicBool,
     check_l1tf: AtomicBool,
@@ -180,6 +182,7 @@ impl DomainMemory {
             control,
             per_domain_l4e: AtomicU64::new(per_domain_l4e),
             max_pages: AtomicU32::new(0),
+            claimed: AtomicU32::new(0),
             dirty_cpus: AtomicU64::new(0),
             dying: AtomicBool::new(false),
             check_l1tf: AtomicBool::new(!control),
@@ -219,6 +222,11 @@ impl DomainMemory {
     /// Sets the most frames the domain may own. Below the present number is allowed: it then gets no more.
     pub fn set_max_pages(&self, frames: u32) {
         self.max_pages.store(frames, Ordering::Relaxed);
+    }
+
+    /// Free frames that are set aside for the domain (`XENMEM_claim_pages`).
+    pub fn claimed_frames(&self) -> u32 {
+        self.claimed.load(Ordering::Relaxed)
     }
 
     /// Notes that CPU `cpu` (0 to 63) now runs in this domain's address space.

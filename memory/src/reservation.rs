@@ -66,7 +66,7 @@ impl<M: MachineMemory> Engine<'_, M> {
     ) -> Result<Mfn, Refusal> {
         self.check_order(domain, order)?;
         self.reserve(domain, 1 << order)?;
-        let Some(first) = self.take_block(order, limit, OwnerWord::UNOWNED) else {
+        let Some(first) = self.take_block(order, limit, OwnerWord::UNOWNED, Some(domain)) else {
             self.unreserve(domain, 1 << order);
             return Err(Rule::OutOfMemory.refuse().value(u64::from(order)));
         };
@@ -166,7 +166,8 @@ impl<M: MachineMemory> Engine<'_, M> {
             return Err(Rule::OrderTooLarge.refuse().value(u64::from(order)));
         }
         self.reserve(domain, 1 << order)?;
-        self.take_block(order, limit, OwnerWord::given_to(domain.id(), false))
+        let word = OwnerWord::given_to(domain.id(), false);
+        self.take_block(order, limit, word, Some(domain))
             .ok_or_else(|| {
                 self.unreserve(domain, 1 << order);
                 Rule::OutOfMemory.refuse().value(u64::from(order))
@@ -270,7 +271,7 @@ impl<M: MachineMemory> Engine<'_, M> {
             given: false,
         };
         for _ in 0..blocks {
-            let Some(first) = self.take_block(order, limit, OwnerWord::UNOWNED) else {
+            let Some(first) = self.take_block(order, limit, OwnerWord::UNOWNED, None) else {
                 self.abandon_exchange(domain, exchange);
                 return Err(Rule::OutOfMemory.refuse().value(u64::from(order)));
             };

@@ -29,6 +29,8 @@ impl<M: MachineMemory> Engine<'_, M> {
         budget: &mut Budget,
     ) -> Progress<()> {
         domain.set_dying();
+        // Giving a claim back cannot fail.
+        let _ = self.claim_frames(domain, 0);
         if self.finish_unwinding(domain, budget) == Progress::Preempted {
             return Progress::Preempted;
         }

@@ -29,6 +29,7 @@ mod devices;
 mod loaders;
 mod power;
 mod refusals;
+mod sharing;
 mod systems;
 
 /// Time for a machine to come from power-on to the shell, with other machines running beside it.
@@ -65,6 +66,7 @@ fn all() -> impl Iterator<Item = &'static BootTest> {
         power::TESTS,
         loaders::TESTS,
         refusals::TESTS,
+        sharing::TESTS,
     ]
     .into_iter()
     .flatten()

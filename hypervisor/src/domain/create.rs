@@ -31,6 +31,8 @@ pub struct Plan {
     pub max_pages: u32,
     /// The I/O frames it may map.
     pub io: IoAccess,
+    /// How far its grants can go.
+    pub grants: crate::grants::Limits,
 }
 
 /// There is no memory for it.
@@ -62,11 +64,11 @@ pub fn domain(plan: Plan) -> Result<&'static Domain, NoMemory> {
         shutdown_code: AtomicU32::new(0),
         dying: AtomicBool::new(false),
         pci_cf8: AtomicU32::new(0),
-        grants: crate::grants::GrantTable::new(),
+        grants: crate::grants::Grants::new(plan.grants),
         cpu_policy: crate::sync::Mutex::new(None),
         latches: crate::emulate::ports::Latches::new(),
     }));
-    if !engine().share_with(&domain.memory, shared, true) {
+    if !engine().share_with(&domain.memory, shared, true) || !crate::grants::init(domain) {
         return Err(NoMemory);
     }
     crate::time::show_wall_clock(domain);

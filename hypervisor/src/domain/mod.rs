@@ -59,8 +59,8 @@ pub struct Domain {
     pub dying: AtomicBool,
     /// The last value written to the PCI configuration address port, for a domain that may use it.
     pub pci_cf8: AtomicU32,
-    /// Its grant table.
-    pub grants: crate::grants::GrantTable,
+    /// What it grants to others, and what others granted to it.
+    pub grants: crate::grants::Grants,
     /// What it sees of the processor.
     pub cpu_policy: crate::cpuid::DomainPolicy,
     /// What its emulated ports remember.

@@ -6,15 +6,10 @@ use xenocryst_abi::hypercall::errno::{EAGAIN, EBUSY, EINVAL, Errno};
 
 use super::close;
 use crate::domain::Domain;
-use crate::percpu::this_cpu;
+use crate::percpu::must_pause;
 
 /// Ports closed between two looks at whether something else waits for this CPU.
 const BATCH: u32 = 64;
-
-/// Whether a long operation of the hypervisor should stop here and be continued later.
-fn must_pause() -> bool {
-    this_cpu().work.load(Ordering::Relaxed) != 0
-}
 
 /// Closes the ports of `domain` from `from` on. Returns where to go on if it was interrupted.
 fn close_from(domain: &'static Domain, from: u32) -> Option<u32> {

@@ -6,6 +6,7 @@
 
 mod exchange;
 mod maps;
+mod resource;
 
 use core::sync::atomic::Ordering;
 
@@ -41,6 +42,7 @@ pub fn handle(call: &Call) -> Answer {
         op::MACHINE_MEMORY_MAP => maps::machine_memory_map(call, at),
         op::MACHPHYS_MAPPING => maps::machphys_mapping(at),
         op::MACHPHYS_MFN_LIST => maps::machphys_mfn_list(at),
+        op::ACQUIRE_RESOURCE => resource::acquire(call, at, start),
         op::GET_SHARING_FREED_PAGES | op::GET_SHARING_SHARED_PAGES => Ok(0),
         _ => Err(ENOSYS.into()),
     }

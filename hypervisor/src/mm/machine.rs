@@ -8,7 +8,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use spin::{Once, RelaxStrategy};
 use xenocryst_abi::{Maddr, Mfn, PAGE_SIZE};
-use xenocryst_memory::{AddressLimit, Config, Engine, MachineMemory, Storage};
+use xenocryst_memory::{AddressLimit, Config, Engine, MachineMemory, PageRef, Storage};
 
 use super::layout::direct_map;
 use crate::arch::tlb;
@@ -54,6 +54,22 @@ fn word(at: Maddr) -> &'static AtomicU64 {
     unsafe { &*direct_map(at).cast::<AtomicU64>() }
 }
 
+/// Writes `length` bytes from `offset` of a held frame back to RAM from all caches.
+pub fn write_back_caches(held: &PageRef, offset: u16, length: u16) {
+    /// Bytes of a cache line, on every CPU that there is.
+    const LINE: usize = 64;
+    let end = (usize::from(offset) + usize::from(length)).min(PAGE_SIZE as usize);
+    let frame = direct_map(held.mfn().maddr()) as usize;
+    for at in (usize::from(offset) / LINE * LINE..end).step_by(LINE) {
+        // SAFETY: inside a frame that is held, hence RAM, which the direct map covers; memory keeps its contents.
+        unsafe {
+            core::arch::asm!("clflush [{}]", in(reg) frame + at, options(nostack, preserves_flags))
+        };
+    }
+    // SAFETY: orders accesses to memory, and changes none.
+    unsafe { core::arch::asm!("mfence", options(nostack, preserves_flags)) };
+}
+
 impl MachineMemory for DirectMap {
     #[inline(always)]
     fn read_u64(&self, at: Maddr) -> u64 {
@@ -93,6 +109,24 @@ impl MachineMemory for DirectMap {
                 inout("rdi") direct_map(to.maddr()) => _,
                 inout("rsi") direct_map(from.maddr()) => _,
                 inout("rcx") PAGE_SIZE / 8 => _,
+                options(nostack, preserves_flags),
+            );
+        }
+    }
+
+    #[inline]
+    fn copy_bytes(&self, to: Maddr, from: Maddr, length: u16) {
+        // SAFETY: neither end leaves its RAM frame, all of which the direct map covers; string moves tolerate concurrent
+        // access by guests.
+        unsafe {
+            core::arch::asm!(
+                "rep movsq",
+                "mov ecx, {tail:e}",
+                "rep movsb",
+                tail = in(reg) u32::from(length) % 8,
+                inout("rdi") direct_map(to) => _,
+                inout("rsi") direct_map(from) => _,
+                inout("rcx") u64::from(length) / 8 => _,
                 options(nostack, preserves_flags),
             );
         }

@@ -7,6 +7,7 @@ use super::list::{FRAME_WORDS, FrameList};
 use crate::engine::Engine;
 use crate::machine::MachineMemory;
 use crate::refusal::{Refusal, Rule};
+use core::ops::Range;
 use spin::Mutex;
 use xenocryst_abi::grant_table::map_flag as m;
 use xenocryst_abi::{DomId, Mfn};
@@ -161,14 +162,23 @@ impl<M: MachineMemory> Engine<'_, M> {
             .ok_or_else(|| Rule::GrantHandle.refuse().value(u64::from(handle)))
     }
 
-    /// The first mapping at or after handle `from`, and who granted it: for taking a dying domain's mappings away.
-    /// `None`: there is none.
-    pub fn next_grant_mapping(&self, track: &Maptrack, from: u32) -> Option<(u32, DomId)> {
+    /// The first mapping with one of `handles`, and who granted it: for taking a dying domain's mappings away. `None`:
+    /// there is none.
+    pub fn next_grant_mapping(
+        &self,
+        track: &Maptrack,
+        handles: Range<u32>,
+    ) -> Option<(u32, DomId)> {
         let records = self.lock_grants(&track.state);
-        (from..records.limit()).find_map(|handle| {
+        (handles.start..handles.end.min(records.limit())).find_map(|handle| {
             let record = records.get(&self.machine, handle)?;
             Some((handle, record.granter))
         })
+    }
+
+    /// The handles that were ever given out are below this.
+    pub fn grant_handle_limit(&self, track: &Maptrack) -> u32 {
+        self.lock_grants(&track.state).limit()
     }
 
     /// Frees a track in which no mapping is left. `false` if one is.

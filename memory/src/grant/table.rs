@@ -125,6 +125,15 @@ impl<M: MachineMemory> Engine<'_, M> {
         self.lock_grants(&table.state).pinned
     }
 
+    /// Whether `user` maps or copies `frame` by a grant of `granter` at this moment.
+    pub fn uses_grant_of(&self, user: &DomainMemory, granter: &Granter<'_>, frame: Mfn) -> bool {
+        let state = &*self.lock_grants(&granter.table.state);
+        (0..state.entries()).any(|reference| {
+            let active = state.active(&self.machine, reference);
+            !active.pins.is_none() && active.user == user.id() && active.frame == frame
+        })
+    }
+
     /// A zeroed frame of the hypervisor's.
     pub(super) fn new_grant_frame(&self) -> Option<Mfn> {
         let frame = self.allocate_frames(0, AddressLimit::NONE)?;

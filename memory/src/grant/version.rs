@@ -20,7 +20,7 @@ impl<M: MachineMemory> Engine<'_, M> {
         self.lock_grants(&table.state).version
     }
 
-    /// Changes the layout of the table. `GR-024` is `ERANGE` in the ABI.
+    /// Changes the layout of the table.
     pub fn set_grant_version(&self, granter: &Granter<'_>, version: u32) -> Result<(), Refusal> {
         let refuse = |rule: Rule| rule.refuse().value(u64::from(version));
         if version != 1 && version != 2 {

@@ -17,6 +17,8 @@ pub enum Errno {
     Busy = errno::EBUSY.0,
     /// Invalid argument.
     Inval = errno::EINVAL.0,
+    /// Result not representable.
+    Range = errno::ERANGE.0,
     /// Not implemented.
     NoSys = errno::ENOSYS.0,
     /// Not supported.
@@ -207,6 +209,9 @@ rules! {
     OutOfMemory = "RS-003", NoMem, "No free block of that size lies below the address limit.",
         why "A failed allocation is an answer, never a stop of the host (I67, I100).",
         instead "Ask for smaller extents or without an address limit, or try later.";
+    ClaimSize = "RS-004", Inval, "A living domain can claim once, more frames than it owns and no more than it may own.",
+        why "A claim keeps memory from everybody else, so it must be what the domain can really come to own (I7, I66).",
+        instead "Set the maximum first, claim before populating, and give an old claim back by claiming 0.";
     // Grants
     GrantReference = "GR-001", Inval, "A grant reference must be below the number of entries of the table, in its present version.",
         why "References past the table read and wrote the hypervisor's memory: XSA-18; a version change moves the bound: XSA-501 (I59, I87).",
@@ -277,7 +282,7 @@ rules! {
     GrantVersionLimit = "GR-023", NoSys, "The domain may have grant tables of version 1 only.",
         why "The domain was made so; the ABI answers as a Xen without version 2.",
         instead "Use version 1.";
-    GrantVersionContents = "GR-024", Inval, "A reserved grant that version 1 cannot express keeps the table at version 2.",
+    GrantVersionContents = "GR-024", Range, "A reserved grant that version 1 cannot express keeps the table at version 2.",
         why "Cut off, its frame number would name another frame (I26, I60).",
         instead "Clear the reserved entries first.";
     GrantTableSize = "GR-025", Inval, "The table can have no more frames than the domain's limit.",

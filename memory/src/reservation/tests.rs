@@ -5,7 +5,7 @@ use crate::frame::Level::*;
 use crate::refusal::{Errno, Rule};
 use crate::sim::domain;
 use crate::testing::*;
-use crate::{AddressLimit, DomainMemory, IoAccess};
+use crate::{AddressLimit, Budget, DomainMemory, IoAccess, Progress};
 use std::vec::Vec;
 use xenocryst_abi::{DomId, Mfn, Pfn};
 
@@ -59,6 +59,77 @@ fn a_domain_never_gets_more_than_its_maximum() {
         b.engine
             .populate_extent(&unknown, 0, AddressLimit::NONE, None),
         Rule::ReservationFull,
+    );
+}
+
+/// Frames claimed for a domain being built go to nobody else, and the claim shrinks as it is given them.
+#[test]
+fn claimed_frames_are_kept_for_who_claimed_them() {
+    let b = bench();
+    let other = domain(5);
+    let all = b.engine.free_frame_count();
+    for d in [&b.d, &other] {
+        d.set_max_pages(all as u32);
+    }
+    let give = |d: &DomainMemory| b.engine.populate_extent(d, 0, AddressLimit::NONE, None);
+    give(&b.d).unwrap();
+    b.engine.claim_frames(&b.d, 41).unwrap();
+    assert_eq!(
+        (b.d.claimed_frames(), b.engine.claimed_frame_count()),
+        (40, 40)
+    );
+    refused(b.engine.claim_frames(&b.d, 41), Rule::ClaimSize);
+    let rest = all - 41;
+    refused(b.engine.claim_frames(&other, rest + 1), Rule::OutOfMemory);
+    for _ in 0..rest {
+        give(&other).unwrap();
+    }
+    refused(give(&other), Rule::OutOfMemory);
+    assert!(b.engine.allocate_frames(0, AddressLimit::NONE).is_none());
+    for left in (0..40).rev() {
+        give(&b.d).unwrap();
+        assert_eq!(b.d.claimed_frames(), left);
+    }
+    assert_eq!(
+        (b.engine.claimed_frame_count(), b.engine.free_frame_count()),
+        (0, 0)
+    );
+    b.check_with(&[&other], &[]);
+}
+
+#[test]
+fn impossible_claims_are_refused_and_claims_end_when_they_are_given_back_or_the_domain_dies() {
+    let b = bench();
+    let all = b.engine.free_frame_count();
+    b.d.set_max_pages(20);
+    b.engine
+        .populate_extent(&b.d, 2, AddressLimit::NONE, None)
+        .unwrap();
+    for impossible in [1, 4, 21, u64::MAX] {
+        refused(b.engine.claim_frames(&b.d, impossible), Rule::ClaimSize);
+    }
+    b.d.set_max_pages(u32::MAX);
+    refused(b.engine.claim_frames(&b.d, all + 1), Rule::OutOfMemory);
+    b.engine.claim_frames(&b.d, 20).unwrap();
+    b.engine.claim_frames(&b.d, 0).unwrap();
+    assert_eq!(b.engine.claimed_frame_count(), 0);
+    // A block that there is not leaves the claim whole.
+    b.engine.claim_frames(&b.d, 20).unwrap();
+    let low = AddressLimit::bits(13);
+    refused(
+        b.engine.populate_extent(&b.d, 1, low, None),
+        Rule::OutOfMemory,
+    );
+    assert_eq!(b.d.claimed_frames(), 16);
+    let mut cursor = Mfn::new(0);
+    while b
+        .engine
+        .relinquish(&b.d, &mut cursor, &mut Budget::unlimited())
+        == Progress::Preempted
+    {}
+    assert_eq!(
+        (b.engine.claimed_frame_count(), b.engine.free_frame_count()),
+        (0, all)
     );
 }
 

@@ -17,7 +17,7 @@ fn relinquish(p: &Pair, domain: &DomainMemory) {
 /// Takes the dying mapper's mappings away.
 fn release_all(p: &Pair) {
     let mut from = 0;
-    while let Some((handle, granter)) = p.b.engine.next_grant_mapping(&p.track, from) {
+    while let Some((handle, granter)) = p.b.engine.next_grant_mapping(&p.track, from..u32::MAX) {
         assert_eq!(granter, p.g.id());
         p.b.engine
             .release_grant_mapping(&p.mapper(), &p.granter(), handle);

@@ -217,7 +217,7 @@ impl Run {
         let e = &p.b.engine;
         p.g.set_dying();
         p.b.d.set_dying();
-        while let Some((handle, _)) = e.next_grant_mapping(&p.track, 0) {
+        while let Some((handle, _)) = e.next_grant_mapping(&p.track, 0..u32::MAX) {
             e.release_grant_mapping(&p.mapper(), &p.granter(), handle);
         }
         for domain in [&p.g, &p.b.d] {
