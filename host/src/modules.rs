@@ -48,12 +48,6 @@ pub const DOM0: Set = Set {
     ],
 };
 
-/// The devices by which programs share memory and events with other domains.
-pub const SHARING: Set = Set {
-    order: "order-sharing",
-    wanted: &["xen_evtchn", "xen_gntdev", "xen_gntalloc", "xen_privcmd"],
-};
-
 /// The front ends of a guest's devices, and the way to hypercalls from its programs.
 pub const GUEST: Set = Set {
     order: "order-guest",
@@ -61,7 +55,7 @@ pub const GUEST: Set = Set {
 };
 
 /// Every set.
-pub const SETS: &[Set] = &[DEVICES, SHARING, DOM0, GUEST];
+pub const SETS: &[Set] = &[DEVICES, DOM0, GUEST];
 
 /// Copies the drivers of [`SETS`] and their dependencies from an unpacked kernel's module `tree` to `to`, with each
 /// set's list: one file name a line, each after what it depends on.
