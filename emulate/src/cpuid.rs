@@ -340,6 +340,14 @@ impl Policy {
         self.xstate[1].a = native(0xd, 1).a & PV_DA1;
     }
 
+    /// Bytes of a save area in its standard form for the states in `mask`; 0 for none.
+    pub fn save_area_size(&self, mask: u64) -> u32 {
+        match mask {
+            0 => 0,
+            mask => self.xstate_size(mask, Layout::Standard),
+        }
+    }
+
     /// States of XCR0 a guest may enable; 0 without XSAVE.
     pub fn xcr0(&self) -> u64 {
         u64::from(self.xstate[0].a) | u64::from(self.xstate[0].d) << 32

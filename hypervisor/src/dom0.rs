@@ -58,11 +58,12 @@ fn make_domain(options: &Options<'_>) -> &'static Domain {
         max_pages: 0,
         io: io_access(),
         grants: crate::grants::Limits::MOST,
+        flags: 0,
+        handle: [0; 16],
     };
     let domain = create::domain(plan).expect("no memory for dom0's own structures");
     for id in 0..domain.max_vcpus {
-        let vcpu = create::vcpu(domain, id).expect("no memory for dom0's vCPUs");
-        sched::register(vcpu).expect("no memory for dom0's vCPUs");
+        create::vcpu(domain, id).expect("no memory for dom0's vCPUs");
     }
     say!("Dom0 has {} vCPUs", domain.max_vcpus);
     domain

@@ -45,7 +45,6 @@ impl Limits {
     ///
     /// # Errors
     /// `EINVAL` for a table without frames, more than [`Limits::MOST`], or an unknown version.
-    #[allow(dead_code, reason = "for the call that makes domains")]
     pub fn new(table_frames: i32, track_frames: i32, version: u32) -> Result<Self, Errno> {
         let most = Self::MOST;
         let table_frames = u32::try_from(table_frames).unwrap_or(most.table_frames);
@@ -109,7 +108,6 @@ pub fn mapper(vcpu: &'static Vcpu) -> Mapper<'static> {
 
 /// Lets go of everything that dying `domain` has mapped of others; its vCPUs have stopped for good. To be done before its
 /// page tables go. False if it was interrupted and must be called again.
-#[allow(dead_code, reason = "for the call that ends domains")]
 pub fn release_mappings(domain: &'static Domain) -> bool {
     let grants = &domain.grants;
     let mapper = Mapper {
@@ -141,7 +139,6 @@ pub fn release_mappings(domain: &'static Domain) -> bool {
 
 /// Frees the table and the mappings of `domain`, the last step of its end, once nobody uses one of its grants or maps a
 /// frame of its table. False if somebody still does: to be tried again when others have let go.
-#[allow(dead_code, reason = "for the call that ends domains")]
 pub fn destroy(domain: &'static Domain) -> bool {
     engine().destroy_grant_table(&granter(domain))
         && engine().destroy_maptrack(&domain.grants.track)

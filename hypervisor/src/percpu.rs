@@ -57,6 +57,8 @@ pub mod work {
     pub const TIMER: u32 = 1 << 1;
     /// The serial console has input.
     pub const CONSOLE: u32 = 1 << 2;
+    /// A dead domain waits for this CPU to let go of what it knew of it; see `domain::grave`.
+    pub const FORGET: u32 = 1 << 3;
 }
 
 /// Top of the stack block: the guest register frame, then what the CPU knows of itself.

@@ -8,6 +8,9 @@ use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use spin::Mutex;
 use xenocryst_abi::{DomId, Mfn};
 
+#[cfg(test)]
+mod tests;
+
 /// A range of frame numbers, both ends included.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct IoRange {
@@ -77,6 +80,25 @@ impl IoAccess {
     /// Whether `mfn` may be mapped.
     pub fn permits(&self, mfn: Mfn) -> bool {
         self.ranges.iter().flatten().any(|r| r.contains(mfn)) == self.listed_are_permitted
+    }
+
+    /// Whether every frame of `range` may be mapped.
+    pub fn permits_all(&self, range: IoRange) -> bool {
+        if !self.listed_are_permitted {
+            let mut denied = self.ranges.iter().flatten();
+            return denied.all(|r| r.last < range.first || range.last < r.first);
+        }
+        // Each frame up to `from` is in some listed range.
+        let mut from = range.first;
+        loop {
+            let Some(within) = self.ranges.iter().flatten().find(|r| r.contains(from)) else {
+                return false;
+            };
+            match within.last.checked_add(1) {
+                Some(next) if within.last < range.last => from = next,
+                _ => return true,
+            }
+        }
     }
 
     /// Whether `mfn` may be mapped read-only at most.

@@ -1,7 +1,8 @@
 //! Loading a vCPU into a CPU and taking it out again, and filling a vCPU from the context the ABI describes.
 //!
 //! Keeps true: at most one CPU has a vCPU's state loaded; the address space loaded on a CPU is that of the vCPU loaded
-//! there, whose root tables stay referenced until another is loaded (I44).
+//! there, whose root tables stay referenced until another is loaded (I44); a vCPU counts as loaded until its address space
+//! was left.
 //! Neighbours: `traps::exit` (which switches), `arch::gdt`, `domain::descriptors`, `sched`.
 
 use core::arch::asm;
@@ -10,12 +11,15 @@ use core::sync::atomic::Ordering;
 use super::{Vcpu, descriptors};
 use crate::arch::msr::{rdmsr, wrmsr};
 use crate::arch::{control, fpu, tlb};
+use crate::mm::tables;
 use crate::percpu::{CpuInfo, GuestRegs};
 
 /// Model-specific registers of the segment bases.
 pub const MSR_FS_BASE: u32 = 0xc000_0100;
 /// The GS base in force.
 pub const MSR_GS_BASE: u32 = 0xc000_0101;
+/// What RDTSCP and RDPID give.
+const MSR_TSC_AUX: u32 = 0xc000_0103;
 /// The GS base that SWAPGS brings in.
 pub const MSR_SHADOW_GS_BASE: u32 = 0xc000_0102;
 
@@ -32,7 +36,8 @@ pub fn read_selectors() -> [u16; 4] {
 
 /// Makes `next` the vCPU whose state is loaded on `cpu`, with its registers in `regs`.
 pub fn switch_to(cpu: &'static CpuInfo, next: &'static Vcpu, regs: &mut GuestRegs) {
-    if let Some(previous) = cpu.current.get() {
+    let previous = cpu.current.get();
+    if let Some(previous) = previous {
         if core::ptr::eq(previous, next) {
             return;
         }
@@ -42,8 +47,32 @@ pub fn switch_to(cpu: &'static CpuInfo, next: &'static Vcpu, regs: &mut GuestReg
         core::hint::spin_loop();
     }
     load_address_space(cpu, next);
+    if let Some(previous) = previous {
+        release(previous);
+    }
     cpu.current.set(Some(next));
     load(cpu, next, regs);
+}
+
+/// Takes the vCPU that is loaded on `cpu`, the calling CPU, out of it: the CPU goes on in the hypervisor's own address space
+/// and on its own descriptors, so that what was loaded may be looked at, moved, or destroyed. Its registers are in `regs`.
+pub fn unload(cpu: &'static CpuInfo, regs: &GuestRegs) {
+    let Some(previous) = cpu.current.take() else {
+        return;
+    };
+    save(previous, regs);
+    descriptors::unload(cpu.cpu);
+    // SAFETY: the hypervisor's own root has everything the hypervisor uses, this CPU's stack and descriptors included.
+    unsafe { control::write_cr3(tables::root().raw()) };
+    tlb::flush_local();
+    previous.domain.memory.clear_cpu_dirty(cpu.cpu);
+    release(previous);
+}
+
+/// `vcpu` is no longer loaded here. This comes after its address space was left: whoever sees it may destroy that.
+fn release(vcpu: &'static Vcpu) {
+    vcpu.loaded.store(false, Ordering::Release);
+    crate::sched::left_cpu(vcpu);
 }
 
 fn save(vcpu: &'static Vcpu, regs: &GuestRegs) {
@@ -63,7 +92,6 @@ fn save(vcpu: &'static Vcpu, regs: &GuestRegs) {
         vcpu.gs_base_user.set(user);
         fpu::save(vcpu.fpu);
     }
-    vcpu.loaded.store(false, Ordering::Release);
 }
 
 fn load_address_space(cpu: &CpuInfo, next: &'static Vcpu) {
@@ -99,6 +127,10 @@ fn load(cpu: &CpuInfo, next: &'static Vcpu, regs: &mut GuestRegs) {
         wrmsr(MSR_GS_BASE, active);
         wrmsr(MSR_SHADOW_GS_BASE, other);
         fpu::restore(next.fpu);
+    }
+    if crate::cpuid::policy().has_tsc_aux() {
+        // SAFETY: the register holds nothing but a number for the guest's own use.
+        unsafe { wrmsr(MSR_TSC_AUX, u64::from(next.tsc_aux.get())) };
     }
     fpu::set_task_switched(next.cr0_ts.get());
     crate::emulate::load_cr4(next);

@@ -1,21 +1,24 @@
 //! Making a domain and its vCPUs: everything but the memory it is given and what runs in it.
 //!
-//! Keeps true: what is made here is complete, so that no other code meets a half-made domain; it is published last.
+//! Keeps true: what is made here is complete, so that no other code meets a half-made domain; it is published last. What
+//! cannot be made leaves nothing behind.
 //! Neighbours: `builder` (fills dom0), `hypercall::domctl` (other domains).
 
 use alloc::boxed::Box;
 use core::cell::{Cell, UnsafeCell};
-use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering};
 
 use spin::Once;
 use xenocryst_abi::{DomId, Mfn, Vaddr};
 use xenocryst_memory::{DomainMemory, IoAccess, MachineMemory};
 
+use super::control::Control;
 use super::{Callback, Domain, MAX_VCPUS, Roots, SharedInfo, TrapEntry, Vcpu, VcpuInfo};
 use crate::arch::fpu;
-use crate::mm::layout;
+use crate::mm::heap::try_box;
 use crate::mm::machine::engine;
 use crate::mm::per_domain::PerDomain;
+use crate::mm::{frames, layout};
 use crate::percpu::GuestRegs;
 use crate::sync::Mutex;
 
@@ -33,23 +36,32 @@ pub struct Plan {
     pub io: IoAccess,
     /// How far its grants can go.
     pub grants: crate::grants::Limits,
+    /// `XEN_DOMCTL_CDF_*`.
+    pub flags: u32,
+    /// Its UUID.
+    pub handle: [u8; 16],
 }
 
 /// There is no memory for it.
 #[derive(Debug)]
 pub struct NoMemory;
 
-/// Makes a domain without vCPUs or memory.
+/// Makes a domain without vCPUs or memory. One that is not the control domain is paused, once.
 ///
 /// # Errors
 /// [`NoMemory`]; what was taken by then is given back.
 pub fn domain(plan: Plan) -> Result<&'static Domain, NoMemory> {
     let max_vcpus = plan.max_vcpus.clamp(1, MAX_VCPUS as u32);
-    let per_domain = PerDomain::new(max_vcpus as usize).map_err(|_| NoMemory)?;
+    let shared = zeroed_frame()?;
+    let Ok(per_domain) = PerDomain::new(max_vcpus as usize) else {
+        frames::free_page(shared);
+        return Err(NoMemory);
+    };
     let memory = DomainMemory::new(plan.id, plan.privileged, per_domain.slot_entry(), plan.io);
     memory.set_max_pages(plan.max_pages);
-    let shared = zeroed_frame()?;
-    let domain: &'static Domain = Box::leak(Box::new(Domain {
+    let pauses = u32::from(!plan.privileged);
+    let made = try_box(Domain {
+        place: AtomicPtr::new(core::ptr::null_mut()),
         id: plan.id,
         memory,
         per_domain,
@@ -63,12 +75,27 @@ pub fn domain(plan: Plan) -> Result<&'static Domain, NoMemory> {
         shutdown: AtomicU32::new(0),
         shutdown_code: AtomicU32::new(0),
         dying: AtomicBool::new(false),
+        pauses: AtomicU32::new(pauses),
+        control: Control::new(plan.flags, plan.handle, pauses),
         pci_cf8: AtomicU32::new(0),
         grants: crate::grants::Grants::new(plan.grants),
         cpu_policy: crate::sync::Mutex::new(None),
         latches: crate::emulate::ports::Latches::new(),
-    }));
-    if !engine().share_with(&domain.memory, shared, true) || !crate::grants::init(domain) {
+    });
+    let Some(made) = made else {
+        // The tables went with the value that had no place; only the frame is left.
+        frames::free_page(shared);
+        return Err(NoMemory);
+    };
+    let place = Box::into_raw(made);
+    // SAFETY: a box's memory, which lives until `grave` frees it.
+    let domain: &'static Domain = unsafe { &*place };
+    domain.place.store(place, Ordering::Relaxed);
+    if !engine().share_with(&domain.memory, shared, true) {
+        return Err(NoMemory);
+    }
+    if !crate::grants::init(domain) {
+        super::grave::discard(domain);
         return Err(NoMemory);
     }
     crate::time::show_wall_clock(domain);
@@ -88,29 +115,73 @@ pub fn vcpu(domain: &'static Domain, id: u32) -> Result<&'static Vcpu, NoMemory>
     if let Some(made) = slot.get() {
         return Ok(made);
     }
-    let info = match domain.shared_info.vcpu_info(id) {
-        Some(legacy) => legacy,
-        // Above the legacy number a vCPU has its own page until the guest gives it a place.
-        None => direct_map(zeroed_frame()?),
+    let own_frames = vcpu_frames(domain, id)?;
+    let vcpu = match make_vcpu(domain, id, own_frames) {
+        Ok(vcpu) => vcpu,
+        Err(NoMemory) => {
+            own_frames.into_iter().flatten().for_each(frames::free_page);
+            return Err(NoMemory);
+        }
     };
-    let fpu_area = direct_map(zeroed_frame()?).raw() as *mut u8;
-    // SAFETY: a page of its own, aligned and used by nobody else yet.
-    unsafe { fpu::initialise(fpu_area) };
-    let vcpu: &'static Vcpu = Box::leak(Box::new(new_vcpu(
-        domain,
-        id,
-        VcpuInfo::new(info),
-        fpu_area,
-    )));
-    vcpu.info
-        .upcall_mask()
-        .store(1, core::sync::atomic::Ordering::Relaxed);
-    crate::sched::register(vcpu).map_err(|_| NoMemory)?;
     Ok(slot.call_once(|| vcpu))
 }
 
-fn new_vcpu(domain: &'static Domain, id: u32, info: VcpuInfo, fpu_area: *mut u8) -> Vcpu {
+/// The frames a vCPU needs: for its floating point state, and above the legacy number for its information, until the guest
+/// gives that a place.
+fn vcpu_frames(domain: &Domain, id: u32) -> Result<[Option<Mfn>; 2], NoMemory> {
+    let fpu = zeroed_frame()?;
+    if domain.shared_info.vcpu_info(id).is_some() {
+        return Ok([Some(fpu), None]);
+    }
+    match zeroed_frame() {
+        Ok(info) => Ok([Some(fpu), Some(info)]),
+        Err(NoMemory) => {
+            frames::free_page(fpu);
+            Err(NoMemory)
+        }
+    }
+}
+
+fn make_vcpu(
+    domain: &'static Domain,
+    id: u32,
+    own_frames: [Option<Mfn>; 2],
+) -> Result<&'static Vcpu, NoMemory> {
+    let [Some(fpu), own_info] = own_frames else {
+        return Err(NoMemory);
+    };
+    let info = domain
+        .shared_info
+        .vcpu_info(id)
+        .or(own_info.map(direct_map))
+        .ok_or(NoMemory)?;
+    let fpu_area = direct_map(fpu).raw() as *mut u8;
+    // SAFETY: a page of its own, aligned and used by nobody else yet.
+    unsafe { fpu::initialise(fpu_area) };
+    let made = new_vcpu(domain, id, VcpuInfo::new(info), fpu_area, own_frames);
+    let place = Box::into_raw(try_box(made).ok_or(NoMemory)?);
+    // SAFETY: a box's memory, which lives until `grave` frees it.
+    let vcpu: &'static Vcpu = unsafe { &*place };
+    vcpu.place.store(place, Ordering::Relaxed);
+    vcpu.info.upcall_mask().store(1, Ordering::Relaxed);
+    if crate::sched::register(vcpu).is_err() {
+        // SAFETY: made above, and shown to nobody that keeps it.
+        drop(unsafe { Box::from_raw(place) });
+        return Err(NoMemory);
+    }
+    Ok(vcpu)
+}
+
+fn new_vcpu(
+    domain: &'static Domain,
+    id: u32,
+    info: VcpuInfo,
+    fpu_area: *mut u8,
+    own_frames: [Option<Mfn>; 2],
+) -> Vcpu {
     Vcpu {
+        place: AtomicPtr::new(core::ptr::null_mut()),
+        own_frames,
         kernel_mode: Cell::new(1),
         kernel_cr3: Cell::new(0),
         user_cr3: Cell::new(0),
@@ -134,6 +205,7 @@ fn new_vcpu(domain: &'static Domain, id: u32, info: VcpuInfo, fpu_area: *mut u8)
         cr0_ts: Cell::new(false),
         cr2: Cell::new(0),
         cr4: Cell::new(0),
+        tsc_aux: Cell::new(0),
         xcr0: Cell::new(1),
         continuation: Cell::new([0; 6]),
         io_bitmap: Cell::new((0, 0)),

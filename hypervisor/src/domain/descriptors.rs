@@ -44,6 +44,15 @@ pub fn load(cpu: u32, vcpu: &'static Vcpu) {
     load_ldt(cpu, vcpu);
 }
 
+/// Puts `cpu`, the calling CPU, on its own descriptors alone, which are in every address space.
+pub fn unload(cpu: u32) {
+    if let Some(page) = gdt::reserved_page(cpu) {
+        // SAFETY: the page holds this CPU's descriptors and lives for ever, in the part that all address spaces share.
+        unsafe { gdt::load_gdt(page) };
+    }
+    gdt::load_ldt(cpu, 0, 0);
+}
+
 fn load_ldt(cpu: u32, vcpu: &Vcpu) {
     gdt::load_ldt(
         cpu,
@@ -84,6 +93,15 @@ pub fn set_gdt(vcpu: &'static Vcpu, frames: &[u64], entries: usize) -> Result<()
     let old = core::mem::replace(&mut vcpu.descriptors.lock().gdt, held);
     release(vcpu, old);
     Ok(())
+}
+
+/// The frames of `vcpu`'s GDT, 0 where it has none.
+pub fn gdt_frames(vcpu: &Vcpu) -> [u64; GUEST_GDT_PAGES] {
+    let held = vcpu.descriptors.lock();
+    core::array::from_fn(|page| {
+        let reference = held.gdt.get(page).and_then(Option::as_ref);
+        reference.map_or(0, |reference| reference.mfn().raw())
+    })
 }
 
 /// Replaces `vcpu`'s LDT by `entries` descriptors at linear address `base`. The vCPU must be loaded on this CPU.
@@ -160,10 +178,6 @@ pub fn map_ldt_page(vcpu: &'static Vcpu, offset: u64) -> bool {
 }
 
 /// Lets go of everything the vCPU's windows hold.
-#[expect(
-    dead_code,
-    reason = "for ending a domain other than the first: comes with the calls that make one"
-)]
 pub fn release_all(vcpu: &'static Vcpu) {
     drop_ldt_pages(vcpu);
     let old = core::mem::take(&mut vcpu.descriptors.lock().gdt);

@@ -1,27 +1,33 @@
 //! Domains and their virtual CPUs: the state that the rest of the hypervisor hangs on them.
 //!
-//! Keeps true: a `Domain` and its `Vcpu`s live for ever once made (they are leaked on purpose, and recycled by number),
-//! so that references to them may be kept anywhere. What several CPUs touch is atomic or behind a lock; what only
-//! the CPU that runs a vCPU touches is a [`core::cell::Cell`] in [`Vcpu`].
+//! Keeps true: whoever finds a `Domain` or `Vcpu` may use it until the CPU next looks for work, for which it leaves whatever
+//! it was doing: a dead one is freed only after every CPU has done that (see [`grave`]). What keeps a reference for longer
+//! (a queue, a timer, the other end of an event channel, a CPU that has a vCPU loaded) lets go while the domain is being
+//! taken down ([`destroy`]). Hence references are `'static` and uncounted. What several CPUs touch is atomic or behind a lock;
+//! what only the CPU that runs a vCPU touches is a [`core::cell::Cell`] in [`Vcpu`].
 //! Neighbours: `percpu` (which vCPU is loaded), `traps` (delivery to a vCPU), `hypercall`, `builder`, `events`, `sched`.
 
 pub mod context;
+pub mod control;
 pub mod create;
 pub mod descriptors;
+pub mod destroy;
+pub mod grave;
 pub mod guest_context;
 mod shared;
+mod table;
 mod vcpu;
 
-use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering};
 
 use spin::Once;
 use xenocryst_abi::{DomId, Mfn};
 use xenocryst_memory::DomainMemory;
 
 use crate::mm::per_domain::PerDomain;
-use crate::sync::Mutex;
 
 pub use shared::{ARCH as ARCH_SHARED_INFO, SharedInfo, VCPU_INFO_SIZE, VcpuInfo};
+pub use table::{count, find, first_from, for_each, is_free, next_number, publish, withdraw};
 pub use vcpu::{Callback, Roots, TrapEntry, Vcpu};
 
 /// Bit of [`Vcpu::pending_special`]: a non-maskable interrupt.
@@ -31,6 +37,8 @@ pub const MAX_VCPUS: usize = 64;
 
 /// One domain.
 pub struct Domain {
+    /// Where it was allocated.
+    place: AtomicPtr<Domain>,
     /// Its number.
     pub id: DomId,
     /// What the memory engine keeps of it.
@@ -57,6 +65,10 @@ pub struct Domain {
     pub shutdown_code: AtomicU32,
     /// Set once it is being taken down.
     pub dying: AtomicBool,
+    /// How many callers want it stopped for a while; see `sched::pause`.
+    pub pauses: AtomicU32,
+    /// What the control domain set for it.
+    pub control: control::Control,
     /// The last value written to the PCI configuration address port, for a domain that may use it.
     pub pci_cf8: AtomicU32,
     /// What it grants to others, and what others granted to it.
@@ -66,9 +78,6 @@ pub struct Domain {
     /// What its emulated ports remember.
     pub latches: crate::emulate::ports::Latches,
 }
-
-static DOMAINS: Mutex<[Option<&'static Domain>; 64]> = Mutex::new([None; 64]);
-static DOM0: Once<&'static Domain> = Once::new();
 
 impl Domain {
     /// The domain's vCPU number `id`, if it was made.
@@ -94,62 +103,13 @@ impl Domain {
         self.shutdown.load(Ordering::Acquire) != 0 || self.dying.load(Ordering::Acquire)
     }
 
+    /// Whether it is being taken down.
+    pub fn is_dying(&self) -> bool {
+        self.dying.load(Ordering::Acquire)
+    }
+
     /// The frame of its shared information page.
     pub fn shared_info_mfn(&self) -> Mfn {
         self.shared_info.mfn()
-    }
-}
-
-/// The domain numbered `id`, if there is one. `DOMID_SELF` is not resolved here.
-pub fn find(id: DomId) -> Option<&'static Domain> {
-    if id == DomId::DOM0 {
-        return DOM0.get().copied();
-    }
-    DOMAINS
-        .lock()
-        .iter()
-        .flatten()
-        .find(|domain| domain.id == id)
-        .copied()
-}
-
-/// Calls `each` with every domain that is published.
-pub fn for_each(each: impl Fn(&'static Domain)) {
-    let domains = *DOMAINS.lock();
-    domains.into_iter().flatten().for_each(each);
-}
-
-/// The domain with the lowest number that is at least `number`.
-pub fn first_from(number: u32) -> Option<&'static Domain> {
-    let domains = DOMAINS.lock();
-    let from = domains
-        .iter()
-        .flatten()
-        .filter(|domain| u32::from(domain.id.0) >= number);
-    from.min_by_key(|domain| domain.id.0).copied()
-}
-
-/// How many domains are published.
-pub fn count() -> u32 {
-    DOMAINS.lock().iter().flatten().count() as u32
-}
-
-/// The control domain, once it is built.
-pub fn dom0() -> Option<&'static Domain> {
-    DOM0.get().copied()
-}
-
-/// Makes a domain known to [`find`]. Returns false when the table is full.
-pub fn publish(domain: &'static Domain) -> bool {
-    if domain.id == DomId::DOM0 {
-        DOM0.call_once(|| domain);
-    }
-    let mut domains = DOMAINS.lock();
-    match domains.iter_mut().find(|slot| slot.is_none()) {
-        Some(slot) => {
-            *slot = Some(domain);
-            true
-        }
-        None => false,
     }
 }

@@ -4,8 +4,9 @@
 //! or is down, by whoever initialises it. The first fields are read by assembly; their offsets are asserted.
 
 use core::cell::{Cell, UnsafeCell};
-use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering};
 
+use xenocryst_abi::Mfn;
 use xenocryst_memory::RootRef;
 
 use super::{Domain, VcpuInfo};
@@ -60,6 +61,10 @@ pub struct Vcpu {
     /// an I/O privilege level.
     pub fast_syscall: Cell<u64>,
 
+    /// Where it was allocated.
+    pub(super) place: AtomicPtr<Vcpu>,
+    /// The frames that were allocated for it.
+    pub(super) own_frames: [Option<Mfn>; 2],
     /// Number within the domain.
     pub id: u32,
     /// The domain.
@@ -91,6 +96,8 @@ pub struct Vcpu {
     pub cr2: Cell<u64>,
     /// CR4 bits that the guest chose among those it may (DE, TSD, FSGSBASE, OSXSAVE ...).
     pub cr4: Cell<u64>,
+    /// What RDTSCP and RDPID give it.
+    pub tsc_aux: Cell<u32>,
     /// Extended control register 0.
     pub xcr0: Cell<u64>,
     /// The arguments with which a hypercall that was not finished goes on; see `hypercall::Stop::Continue`.

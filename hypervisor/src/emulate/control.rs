@@ -36,6 +36,11 @@ fn cr4_choice(vcpu: &Vcpu) -> u64 {
     CR4_TSD | CR4_DE | host & CR4_FSGSBASE | xsave
 }
 
+/// Of a wish for CR4, what `vcpu` may have.
+pub fn allowed_cr4(vcpu: &Vcpu, wanted: u64) -> u64 {
+    wanted & cr4_choice(vcpu)
+}
+
 /// The value of control register `number`; `None` for one there is not, or that is not for guests.
 pub fn read_cr(vcpu: &Vcpu, number: u8) -> Option<u64> {
     Some(match number {

@@ -24,7 +24,7 @@ use crate::domain::Vcpu;
 use crate::percpu::GuestRegs;
 use crate::traps::bounce::FLAT_CS64;
 
-pub use control::load_cr4;
+pub use control::{allowed_cr4, load_cr4, read_cr};
 
 /// What came of an attempt to execute an instruction for the guest.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

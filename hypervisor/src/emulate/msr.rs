@@ -64,12 +64,13 @@ pub fn write(vcpu: &Vcpu, number: u32, value: u64) -> bool {
     }
 }
 
-/// Keeps what the vCPU's record says of its bases true. The kernel is running, so GS is its own.
+/// Keeps what the vCPU's record says of its own registers true. The kernel is running, so GS is its own.
 fn note_base(vcpu: &Vcpu, number: u32, value: u64) {
     match number {
         policy::FS_BASE => vcpu.fs_base.set(value),
         GS_BASE => vcpu.gs_base_kernel.set(value),
         KERNEL_GS_BASE => vcpu.gs_base_user.set(value),
+        policy::TSC_AUX => vcpu.tsc_aux.set(value as u32),
         _ => {}
     }
 }

@@ -19,7 +19,8 @@ use core::sync::atomic::{AtomicU32, Ordering};
 
 use alloc::vec::Vec;
 use spin::MutexGuard;
-use xenocryst_abi::{Vaddr, virq};
+use xenocryst_abi::hypercall::errno::{EINVAL, Errno};
+use xenocryst_abi::{DomId, Vaddr, virq};
 use xenocryst_vcpu::port::PortTable;
 
 use crate::domain::{Domain, Vcpu};
@@ -33,7 +34,7 @@ pub use ops::{
 };
 pub use page::GuestPage;
 pub use poll::{poll, poll_timed_out};
-pub use teardown::reset;
+pub use teardown::{destroy, reset};
 
 /// Whether a domain has `virq` once, rather than once for each vCPU.
 pub fn is_global(virq: u32) -> bool {
@@ -79,10 +80,6 @@ impl EventChannels {
     }
 
     /// Sets the highest port number the domain may have (`XEN_DOMCTL_createdomain`).
-    #[expect(
-        dead_code,
-        reason = "for ending a domain other than the first: comes with the calls that make one"
-    )]
     pub fn set_max_port(&self, max_port: u32) {
         self.inner.lock().max_port = max_port;
     }
@@ -139,9 +136,38 @@ pub fn send_global_virq(domain: &'static Domain, virq: u32) {
     }
 }
 
-/// Raises a virtual interrupt of the control domain, if there is one yet.
+/// The domains that get the host's virtual interrupts in place of the control domain.
+static HANDLERS: [AtomicU32; virq::COUNT as usize] =
+    [const { AtomicU32::new(0) }; virq::COUNT as usize];
+
+/// Lets `domain` have virtual interrupt `virq` of the host from now on, one that a domain has once.
+///
+/// # Errors
+/// `EINVAL` for any other.
+pub fn set_global_handler(domain: &Domain, virq: u32) -> Result<(), Errno> {
+    let handler = HANDLERS.get(virq as usize).ok_or(EINVAL)?;
+    if !is_global(virq) {
+        return Err(EINVAL);
+    }
+    handler.store(u32::from(domain.id.0), Ordering::Relaxed);
+    Ok(())
+}
+
+/// `domain` is going: the host's virtual interrupts that it had are the control domain's again.
+fn give_up_handlers(domain: &Domain) {
+    for handler in &HANDLERS {
+        let own = u32::from(domain.id.0);
+        let _ = handler.compare_exchange(own, 0, Ordering::Relaxed, Ordering::Relaxed);
+    }
+}
+
+/// Raises a virtual interrupt of the host, for the control domain or who has it in its place. Nothing happens before there is a
+/// control domain.
 pub fn send_dom0_virq(virq: u32) {
-    if let Some(domain) = crate::domain::dom0() {
+    let handler = HANDLERS
+        .get(virq as usize)
+        .map_or(0, |handler| handler.load(Ordering::Relaxed));
+    if let Some(domain) = crate::domain::find(DomId(handler as u16)) {
         send_global_virq(domain, virq);
     }
 }

@@ -64,14 +64,11 @@ pub fn reset(domain: &'static Domain, resuming: bool) -> Result<bool, Errno> {
 ///
 /// # Errors
 /// `EINVAL` if the domain is not going away.
-#[expect(
-    dead_code,
-    reason = "for ending a domain other than the first: comes with the calls that make one"
-)]
 pub fn destroy(domain: &'static Domain) -> Result<bool, Errno> {
     if !domain.dying.load(Ordering::Acquire) {
         return Err(EINVAL);
     }
+    super::give_up_handlers(domain);
     let from = domain.events.lock().next_reset.max(1);
     let next = close_from(domain, from);
     let mut inner = domain.events.lock();

@@ -10,14 +10,18 @@ mod resource;
 
 use core::sync::atomic::Ordering;
 
-use xenocryst_abi::hypercall::errno::{EFAULT, EINVAL, ENOSYS, EPERM, Errno};
-use xenocryst_abi::memory_op::{CMD_MASK, CMD_SHIFT, MemoryDomain, MemoryReservation, flag, op};
+use xenocryst_abi::hypercall::errno::{
+    EACCES, EFAULT, EINVAL, ENOSYS, EOPNOTSUPP, EPERM, ESRCH, Errno,
+};
+use xenocryst_abi::memory_op::{
+    CMD_MASK, CMD_SHIFT, MemoryDomain, MemoryReservation, VnumaTopologyInfo, flag, op,
+};
 use xenocryst_abi::{DomId, Mfn, Pfn, Vaddr};
 use xenocryst_memory::{AddressLimit, Refusal};
 
-use super::{Answer, Call, owners, report_refusal};
+use super::{Answer, Call, owners, refused, report_refusal};
 use crate::arch::guest_access;
-use crate::domain::Domain;
+use crate::domain::{self, Domain};
 use crate::mm::machine::engine;
 use crate::percpu::this_cpu;
 
@@ -43,6 +47,14 @@ pub fn handle(call: &Call) -> Answer {
         op::MACHPHYS_MAPPING => maps::machphys_mapping(at),
         op::MACHPHYS_MFN_LIST => maps::machphys_mfn_list(at),
         op::ACQUIRE_RESOURCE => resource::acquire(call, at, start),
+        op::MEMORY_MAP => maps::memory_map(call, at),
+        op::SET_MEMORY_MAP => maps::set_memory_map(call, at),
+        op::CLAIM_PAGES => claim(call, at, start),
+        op::GET_VNUMAINFO => no_vnuma(call, at),
+        // Another domain's pages, or one's own, are put at a place of a translated domain's; there are none of those.
+        op::ADD_TO_PHYSMAP | op::ADD_TO_PHYSMAP_BATCH | op::REMOVE_FROM_PHYSMAP => {
+            Err(translated_only(call, at).into())
+        }
         op::GET_SHARING_FREED_PAGES | op::GET_SHARING_SHARED_PAGES => Ok(0),
         _ => Err(ENOSYS.into()),
     }
@@ -52,6 +64,25 @@ pub fn handle(call: &Call) -> Answer {
 fn subject(call: &Call, at: Vaddr) -> Result<&'static Domain, Errno> {
     let asked: MemoryDomain = guest_access::read(at)?;
     owners::other(call.vcpu.domain, asked.domid)
+}
+
+/// `XENMEM_get_vnumainfo`: no domain has nodes of its own.
+fn no_vnuma(call: &Call, at: Vaddr) -> Answer {
+    let request: VnumaTopologyInfo = guest_access::read(at)?;
+    let id = request.domid;
+    if !is_self(call, id) {
+        // The answer to a domain that may not ask is that there is none such.
+        owners::other(call.vcpu.domain, id).map_err(|_| ESRCH)?;
+    }
+    Err(EOPNOTSUPP.into())
+}
+
+/// Why pages cannot be put into or taken out of the physical address space of the domain named first in the request.
+fn translated_only(call: &Call, at: Vaddr) -> Errno {
+    match subject(call, at) {
+        Ok(_) => EACCES,
+        Err(errno) => errno,
+    }
 }
 
 /// `XENMEM_maximum_gpfn`: the highest PFN that the guest says it uses, in its shared page (`arch.max_pfn`), less one.
@@ -161,6 +192,23 @@ fn one_extent(
                 .decrease_extent(&domain.memory, first, order)
                 .map_err(refused)
         }
+    }
+}
+
+/// `XENMEM_claim_pages`: sets frames aside for a domain.
+fn claim(call: &Call, at: Vaddr, start: u64) -> Answer {
+    if start != 0 {
+        return Err(EINVAL.into());
+    }
+    let request: MemoryReservation = guest_access::read(at)?;
+    if request.extent_start.raw() != 0 || request.extent_order != 0 || request.mem_flags != 0 {
+        return Err(EINVAL.into());
+    }
+    let domain = domain::find(request.domid).ok_or(EINVAL)?;
+    require_privilege(call.vcpu.domain)?;
+    match engine().claim_frames(&domain.memory, request.nr_extents) {
+        Ok(()) => Ok(0),
+        Err(refusal) => Err(refused(call, &refusal)),
     }
 }
 

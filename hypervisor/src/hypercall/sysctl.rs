@@ -14,6 +14,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use super::{Answer, Call};
 use crate::arch::guest_access;
+use crate::domain;
 
 /// Bytes before the union.
 const HEADER: u64 = 8;
@@ -45,6 +46,7 @@ pub fn handle(call: &Call) -> Answer {
     if !call.vcpu.domain.privileged {
         return Err(EPERM.into());
     }
+    domain::grave::sweep();
     let at = Vaddr::new(call.args[0]);
     let request = Request {
         at,

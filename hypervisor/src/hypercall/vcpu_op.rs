@@ -1,19 +1,20 @@
 //! `vcpu_op`: starting, stopping, timing and observing the domain's vCPUs (`public/vcpu.h`).
 
-use alloc::boxed::Box;
-
 use core::sync::atomic::Ordering;
 
 use xenocryst_abi::Vaddr;
-use xenocryst_abi::hypercall::errno::{EEXIST, EINVAL, ENOENT, ENOSYS};
+use xenocryst_abi::hypercall::errno::{EEXIST, EINVAL, ENOENT, ENOMEM, ENOSYS};
 use xenocryst_abi::vcpu_context::VcpuGuestContext;
 use xenocryst_abi::vcpu_op::{
     GetPhysid, RegisterArea, RegisterVcpuInfo, SetPeriodicTimer, SetSingleshotTimer, op,
 };
 
+use xenocryst_memory::{Budget, Progress};
+
 use super::{Answer, Call, Stop};
 use crate::arch::{apic, guest_access};
 use crate::domain::{Vcpu, guest_context};
+use crate::mm::heap::try_box;
 use crate::time::{self, Timer};
 use crate::{events, sched};
 
@@ -30,7 +31,7 @@ pub fn handle(call: &Call) -> Answer {
     let vcpu = call.vcpu.domain.vcpu(id as u32).ok_or(ENOENT)?;
     match cmd {
         op::IS_UP => Ok(u64::from(sched::is_up(vcpu))),
-        op::INITIALISE => initialise(vcpu, Vaddr::new(extra)),
+        op::INITIALISE => initialise(call, vcpu, Vaddr::new(extra)),
         op::UP => {
             sched::up(vcpu)?;
             Ok(0)
@@ -96,13 +97,16 @@ fn set_singleshot_timer(vcpu: &'static Vcpu, at: Vaddr) -> Answer {
 }
 
 /// Gives a vCPU the state it starts from.
-fn initialise(vcpu: &'static Vcpu, at: Vaddr) -> Answer {
+fn initialise(call: &Call, vcpu: &'static Vcpu, at: Vaddr) -> Answer {
     if vcpu.kernel_cr3.get() != 0 || sched::is_up(vcpu) {
         return Err(EEXIST.into());
     }
-    let context: Box<VcpuGuestContext> = Box::new(guest_access::read(at)?);
-    guest_context::load(vcpu, &context)?;
-    Ok(0)
+    let context: VcpuGuestContext = guest_access::read(at)?;
+    let context = try_box(context).ok_or(ENOMEM)?;
+    match guest_context::load(vcpu, &context, &mut Budget::hypercall())? {
+        Progress::Done(()) => Ok(0),
+        Progress::Preempted => Err(call.continue_with(call.args)),
+    }
 }
 
 fn send_nmi(vcpu: &'static Vcpu, extra: u64) -> Answer {

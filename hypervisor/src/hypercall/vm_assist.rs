@@ -13,7 +13,7 @@ const ENABLE: u64 = command::ENABLE as u64;
 const DISABLE: u64 = command::DISABLE as u64;
 /// Bits of the assists a 64-bit guest may switch (`public/xen.h`): 4 GiB segments (0), their notification (1), writable
 /// page tables (2), PAE extended CR3 (3), architectural IOPL (4), runstate update flag (5), M2P strict (32).
-const KNOWN: u64 = 0b11_1111 | 1 << 32;
+pub const KNOWN: u64 = 0b11_1111 | 1 << 32;
 /// `VMASST_TYPE_architectural_iopl`.
 pub const ARCHITECTURAL_IOPL: u64 = 1 << kind::ARCHITECTURAL_IOPL;
 

@@ -315,6 +315,18 @@ pub fn map_message(
     }
 }
 
+/// Takes every interrupt of `domain` away, which is going and has closed its channels, and lets go of its page.
+pub fn release_all(domain: &Domain) {
+    for pirq in 0..MAX_PIRQS as u32 {
+        // Refused for those it never had.
+        let _ = unmap(domain, pirq);
+    }
+    let page = domain.pirqs.eoi_page.lock().take();
+    if let Some(page) = page {
+        page.release();
+    }
+}
+
 /// `PHYSDEVOP_unmap_pirq`: `pirq` stands for nothing any more.
 ///
 /// # Errors

@@ -41,6 +41,11 @@ pub fn alloc_page() -> Option<Mfn> {
     super::machine::alloc_hypervisor_frames(0)
 }
 
+/// Gives back a frame got from [`alloc_page`] after start-up. No CPU can use a mapping of it any more.
+pub fn free_page(frame: Mfn) {
+    super::machine::engine().free_frames(frame, 0);
+}
+
 /// `2^order` contiguous frames for the hypervisor's own use, aligned to their size. Their content is arbitrary.
 pub fn alloc_run(order: u32) -> Option<Mfn> {
     let bytes = PAGE_SIZE << order;

@@ -4,6 +4,7 @@
 //! host: code that a guest can reach uses the `try_` forms.
 //! Neighbours: `frames` (where it grows from). The allocator is the `talc` crate.
 
+use alloc::boxed::Box;
 use core::alloc::{GlobalAlloc, Layout};
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicBool, Ordering};
@@ -27,6 +28,22 @@ static READY: AtomicBool = AtomicBool::new(false);
 /// From now on the heap may grow.
 pub(super) fn init() {
     READY.store(true, Ordering::Release);
+}
+
+/// `value` on the heap; `None` where there is no memory for it.
+pub fn try_box<T>(value: T) -> Option<Box<T>> {
+    let layout = Layout::new::<T>();
+    assert!(layout.size() != 0);
+    // SAFETY: the layout has a size.
+    let place = unsafe { alloc::alloc::alloc(layout) }.cast::<T>();
+    if place.is_null() {
+        return None;
+    }
+    // SAFETY: just allocated with the layout of a `T`, as a box is, and filled before it is used.
+    unsafe {
+        place.write(value);
+        Some(Box::from_raw(place))
+    }
 }
 
 struct Grow;

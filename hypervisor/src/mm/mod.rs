@@ -6,7 +6,7 @@
 
 pub mod early;
 pub mod frames;
-mod heap;
+pub mod heap;
 mod image;
 pub mod ioremap;
 pub mod layout;

@@ -78,6 +78,13 @@ impl PerDomain {
     }
 }
 
+impl Drop for PerDomain {
+    /// Gives the tables back. No CPU has a root loaded that names them, or will have.
+    fn drop(&mut self) {
+        tables::free_tree(&self.tree);
+    }
+}
+
 /// The entry that maps the page of null descriptors.
 fn null_page() -> u64 {
     let at = layout::maddr_of(&raw const NULL_PAGE.0 as *const u8 as u64);

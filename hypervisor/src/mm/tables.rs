@@ -229,6 +229,8 @@ fn index(at: u64, level: u8) -> usize {
 pub(super) struct Tree {
     /// The L3.
     pub(super) l3: Mfn,
+    /// The L2 that its first entry points to.
+    l2: Mfn,
     /// The L1 tables that cover its first addresses, in order.
     pub(super) l1: [Option<Mfn>; 4],
 }
@@ -236,15 +238,31 @@ pub(super) struct Tree {
 /// Makes a [`Tree`] with `l1_tables` (at most 4) L1 tables.
 pub(super) fn build_tree(l1_tables: usize) -> Result<Tree, NoFrame> {
     let l3 = new_table()?;
-    let l2 = next(l3, 0)?;
+    let Ok(l2) = next(l3, 0) else {
+        frames::free_page(l3.mfn());
+        return Err(NoFrame);
+    };
     let mut tree = Tree {
         l3: l3.mfn(),
+        l2: l2.mfn(),
         l1: [None; 4],
     };
-    for (index, slot) in tree.l1.iter_mut().enumerate().take(l1_tables) {
-        *slot = Some(next(l2, index)?.mfn());
+    for index in 0..l1_tables.min(tree.l1.len()) {
+        match next(l2, index) {
+            Ok(table) => tree.l1[index] = Some(table.mfn()),
+            Err(NoFrame) => {
+                free_tree(&tree);
+                return Err(NoFrame);
+            }
+        }
     }
     Ok(tree)
+}
+
+/// Gives the frames of a [`Tree`] back. No root that names it is loaded or will be.
+pub(super) fn free_tree(tree: &Tree) {
+    let tables = [Some(tree.l3), Some(tree.l2)].into_iter().chain(tree.l1);
+    tables.flatten().for_each(frames::free_page);
 }
 
 /// Writes entry `index` of the L1 table in frame `table`, one that [`build_tree`] made.

@@ -7,7 +7,7 @@ use xenocryst_abi::sched::shutdown::POWEROFF;
 
 use super::{flag, queues};
 use crate::arch::smp;
-use crate::domain::Vcpu;
+use crate::domain::{Domain, Vcpu};
 use crate::percpu::work;
 use crate::time;
 
@@ -29,6 +29,7 @@ static MADE: core::sync::atomic::AtomicUsize = core::sync::atomic::AtomicUsize::
 pub fn register(vcpu: &'static Vcpu) -> Result<(), NoMemory> {
     let made = MADE.fetch_add(1, Ordering::Relaxed) + 1;
     if !queues::reserve(made) || !time::reserve(made) {
+        MADE.fetch_sub(1, Ordering::Relaxed);
         return Err(NoMemory);
     }
     vcpu.processor.store(home(vcpu), Ordering::SeqCst);
@@ -37,8 +38,13 @@ pub fn register(vcpu: &'static Vcpu) -> Result<(), NoMemory> {
 
 /// The CPU on which `vcpu` starts: its number, plus its domain's so that small domains do not all share one, counted round
 /// the CPUs that are up.
-fn home(vcpu: &Vcpu) -> u32 {
-    let online = smp::online_mask();
+pub fn home(vcpu: &Vcpu) -> u32 {
+    let allowed = smp::online_mask() & super::hard_affinity(vcpu);
+    let online = if allowed == 0 {
+        smp::online_mask()
+    } else {
+        allowed
+    };
     let wanted = (vcpu.id + u32::from(vcpu.domain.id.0)) % online.count_ones().max(1);
     let mut left = online;
     for _ in 0..wanted {
@@ -91,45 +97,65 @@ pub fn down(vcpu: &'static Vcpu) {
     }
 }
 
-/// Keeps `vcpu` from running until [`unpause`] was called as often. It may still run for a moment: see
-/// [`wait_until_stopped`].
-#[expect(
-    dead_code,
-    reason = "for ending a domain other than the first: comes with the calls that make one"
-)]
-pub fn pause(vcpu: &'static Vcpu) {
-    vcpu.run.pauses.fetch_add(1, Ordering::SeqCst);
-    stop_if_running(vcpu);
+/// Keeps `domain` from running until [`unpause`] was called as often. Its vCPUs may still run for a moment: see [`unload`].
+pub fn pause(domain: &'static Domain) {
+    domain.pauses.fetch_add(1, Ordering::SeqCst);
+    domain.each_vcpu().for_each(stop_if_running);
 }
 
 /// Undoes one [`pause`].
-#[expect(
-    dead_code,
-    reason = "for ending a domain other than the first: comes with the calls that make one"
-)]
-pub fn unpause(vcpu: &'static Vcpu) {
-    let before = vcpu
-        .run
+pub fn unpause(domain: &'static Domain) {
+    let before = domain
         .pauses
         .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |count| {
             count.checked_sub(1)
         });
     if before == Ok(1) {
-        queues::wake(vcpu);
+        domain.each_vcpu().for_each(queues::wake);
     }
 }
 
-/// Waits until no CPU runs `vcpu`, which something keeps from running and which is not the caller. Its registers may
-/// still be loaded on an idle CPU.
-#[expect(
-    dead_code,
-    reason = "for ending a domain other than the first: comes with the calls that make one"
-)]
-pub fn wait_until_stopped(vcpu: &Vcpu) {
-    while vcpu.run.running.load(Ordering::SeqCst) {
-        crate::arch::tlb::serve();
-        core::hint::spin_loop();
+/// `domain`, which had stopped, may run again.
+pub fn restart(domain: &'static Domain) {
+    domain.shutdown_code.store(0, Ordering::SeqCst);
+    if domain.shutdown.swap(0, Ordering::SeqCst) != 0 {
+        domain.each_vcpu().for_each(queues::wake);
     }
+}
+
+/// Asks the CPU that has `vcpu` loaded, if one has, to unload it: something keeps it from running. True if none has.
+pub fn try_unload(vcpu: &'static Vcpu) -> bool {
+    if !vcpu.loaded.load(Ordering::Acquire) {
+        return true;
+    }
+    vcpu.run.unload.store(true, Ordering::SeqCst);
+    queues::tell(vcpu.processor.load(Ordering::SeqCst), work::SCHEDULE);
+    !vcpu.loaded.load(Ordering::Acquire)
+}
+
+/// Waits until no CPU has `vcpu` loaded, which something keeps from running and which is not the caller: its registers are
+/// then all where they are saved.
+pub fn unload(vcpu: &'static Vcpu) {
+    if !try_unload(vcpu) {
+        while vcpu.loaded.load(Ordering::Acquire) {
+            crate::arch::smp::serve();
+            core::hint::spin_loop();
+        }
+    }
+    vcpu.run.unload.store(false, Ordering::SeqCst);
+}
+
+/// Whether `vcpu`, which is loaded on this idle CPU, must not stay there.
+pub fn is_wanted_unloaded(vcpu: &Vcpu) -> bool {
+    vcpu.run.unload.load(Ordering::SeqCst)
+        || vcpu.domain.dying.load(Ordering::Acquire)
+        || !super::is_allowed_on(vcpu, vcpu.processor.load(Ordering::SeqCst))
+}
+
+/// Nothing of the scheduler knows `vcpu` any more, which is not loaded and will never run again.
+pub fn forget(vcpu: &'static Vcpu) {
+    queues::forget(vcpu);
+    MADE.fetch_sub(1, Ordering::Relaxed);
 }
 
 /// Makes the CPU that runs `vcpu` choose again.

@@ -8,6 +8,7 @@
 //! Neighbours: `xenocryst_vcpu::run_queue` (the order), `traps::exit` (asks for a choice), `events` (wakes), `time`
 //! (slices), `hypercall::sched_op`, `hypercall::vcpu_op`.
 
+mod affinity;
 mod idle;
 mod lifecycle;
 mod queues;
@@ -23,9 +24,16 @@ use crate::domain::Vcpu;
 use crate::percpu::{this_cpu, work};
 use crate::sync::Mutex;
 
+pub use affinity::{
+    hard_affinity, is_allowed_on, left_cpu, set_hard_affinity, set_parameters, set_soft_affinity,
+    soft_affinity,
+};
 pub use idle::time as idle_time;
-pub use lifecycle::{down, is_pinned, is_up, pin, register, up};
-pub use queues::{choose, yield_now};
+pub use lifecycle::{
+    down, forget, is_pinned, is_up, is_wanted_unloaded, pause, pin, register, restart,
+    stop_if_running, try_unload, unload, unpause, up,
+};
+pub use queues::{choose, tell, yield_now};
 pub use runstate::{current_runstate, publish, register_area, with_kernel_tables};
 pub use shutdown::{domain_stopped, record_reason, shutdown};
 
@@ -44,12 +52,16 @@ mod flag {
 /// What the scheduler keeps of one vCPU.
 pub struct RunState {
     flags: AtomicU32,
-    /// How many callers want it stopped.
-    pauses: AtomicU32,
     /// A CPU has chosen it. Changed under that CPU's queue lock.
     running: AtomicBool,
+    /// Its state is to leave the CPU once that has nothing to run.
+    unload: AtomicBool,
     /// It may not be taken over by another CPU.
     pinned: AtomicBool,
+    /// CPUs that may run it, a bit each.
+    hard_affinity: AtomicU64,
+    /// CPUs that should run it rather than others, a bit each.
+    soft_affinity: AtomicU64,
     /// The time its queue charges it with, in nanoseconds.
     charged: AtomicU64,
     account: Mutex<Account>,
@@ -62,9 +74,11 @@ impl RunState {
     pub const fn new() -> Self {
         Self {
             flags: AtomicU32::new(flag::DOWN),
-            pauses: AtomicU32::new(0),
             running: AtomicBool::new(false),
+            unload: AtomicBool::new(false),
             pinned: AtomicBool::new(false),
+            hard_affinity: AtomicU64::new(u64::MAX),
+            soft_affinity: AtomicU64::new(u64::MAX),
             charged: AtomicU64::new(0),
             account: Mutex::new(Account::new(0)),
             area: AtomicU64::new(0),
@@ -76,7 +90,7 @@ impl RunState {
 fn may_run(vcpu: &Vcpu) -> bool {
     let run = &vcpu.run;
     run.flags.load(Ordering::SeqCst) & flag::STOPPED == 0
-        && run.pauses.load(Ordering::SeqCst) == 0
+        && vcpu.domain.pauses.load(Ordering::SeqCst) == 0
         && !vcpu.domain.is_stopped()
 }
 
@@ -113,6 +127,16 @@ pub fn end_wait(vcpu: &'static Vcpu) {
     if vcpu.run.flags.fetch_and(!flag::BLOCKED, Ordering::SeqCst) & flag::BLOCKED != 0 {
         queues::wake(vcpu);
     }
+}
+
+/// Whether `vcpu` waits for an event.
+pub fn is_blocked(vcpu: &Vcpu) -> bool {
+    vcpu.run.flags.load(Ordering::Relaxed) & flag::BLOCKED != 0
+}
+
+/// Whether a CPU runs `vcpu`.
+pub fn is_running(vcpu: &Vcpu) -> bool {
+    vcpu.run.running.load(Ordering::Relaxed)
 }
 
 /// `vcpu` has just got an event: it is woken, or made to look if it runs on another CPU.

@@ -5,7 +5,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use xenocryst_vcpu::run_queue::{self, RunQueue};
 use xenocryst_vcpu::runstate::State;
 
-use super::{flag, idle, may_run, runstate};
+use super::{flag, hard_affinity, idle, is_allowed_on, may_run, runstate};
 use crate::arch::clock::now_ns;
 use crate::arch::gdt::cpu_info;
 use crate::arch::{apic, smp};
@@ -28,6 +28,11 @@ impl run_queue::Entry for Entry {
     #[inline]
     fn charged(&self) -> &AtomicU64 {
         &self.0.run.charged
+    }
+
+    #[inline]
+    fn weight(&self) -> u32 {
+        self.0.domain.control.weight.load(Ordering::Relaxed)
     }
 }
 
@@ -77,7 +82,7 @@ pub fn wake(vcpu: &'static Vcpu) {
 
 /// If `cpu` is busy, lets an idle CPU have a look at `vcpu`, which waits there.
 fn offer(vcpu: &Vcpu, cpu: u32) {
-    let idle = idle::mask() & smp::online_mask();
+    let idle = idle::mask() & smp::online_mask() & hard_affinity(vcpu);
     if idle != 0 && idle & 1 << cpu == 0 && may_move(vcpu) {
         tell(idle.trailing_zeros(), work::SCHEDULE);
     }
@@ -109,6 +114,13 @@ pub fn move_home(vcpu: &'static Vcpu, cpu: u32) {
     }
 }
 
+/// Takes `vcpu` out of every queue. It may not run any more, so it comes back to none.
+pub fn forget(vcpu: &'static Vcpu) {
+    for queue in &QUEUES {
+        queue.lock().remove(Entry(vcpu));
+    }
+}
+
 /// Chooses what `cpu`, the calling CPU, runs next: `None` for nothing.
 pub fn choose(cpu: u32) -> Option<&'static Vcpu> {
     let now = now_ns();
@@ -116,7 +128,7 @@ pub fn choose(cpu: u32) -> Option<&'static Vcpu> {
     let (previous, mut next) = {
         let mut queue = queue.lock();
         let previous = queue.running();
-        let next = queue.choose(now, |entry| may_run(entry.0));
+        let next = queue.choose(now, |entry| may_run(entry.0) && is_allowed_on(entry.0, cpu));
         if let Some(Entry(old)) = previous
             && next != previous
         {
@@ -184,7 +196,8 @@ fn steal(cpu: u32, now: u64) -> Option<Entry> {
         let Some(mut victim) = QUEUES.get(other as usize).and_then(Mutex::try_lock) else {
             continue;
         };
-        let found = victim.steal(|entry| may_run(entry.0) && may_move(entry.0));
+        let found = victim
+            .steal(|entry| may_run(entry.0) && may_move(entry.0) && is_allowed_on(entry.0, cpu));
         let Some(entry) = found else { continue };
         entry.0.processor.store(cpu, Ordering::SeqCst);
         drop(victim);

@@ -17,7 +17,7 @@ use crate::sync::Mutex;
 pub use record::{register_area, switched_in, update};
 pub use timers::{
     Timer, on_timer_interrupt, reserve, set_periodic, set_single_shot, set_slice, set_timer,
-    set_timer_far, set_watchdog, stop_timer,
+    set_timer_far, set_watchdog, stop_all, stop_timer,
 };
 pub use wall::{set_wall_clock, show_wall_clock};
 

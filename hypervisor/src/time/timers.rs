@@ -253,10 +253,6 @@ pub fn set_watchdog(domain: &'static Domain, id: u32, seconds: u32) -> Result<u6
 }
 
 /// Stops every timer of `vcpu`, which is going away.
-#[expect(
-    dead_code,
-    reason = "for ending a domain other than the first: comes with the calls that make one"
-)]
 pub fn stop_all(vcpu: &'static Vcpu) {
     let mut timers = vcpu.time.timers.lock();
     timers.at = [NEVER; TIMERS];

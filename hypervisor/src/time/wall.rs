@@ -24,7 +24,8 @@ pub fn set_wall_clock(seconds: u64, nanoseconds: u32, at_ns: u64) {
 pub fn show_wall_clock(domain: &'static Domain) {
     let _writer = WRITER.lock();
     let epoch = rtc::epoch_ns();
-    let seconds = epoch / NS_PER_SECOND;
+    let offset = domain.control.time_offset.load(Ordering::Relaxed);
+    let seconds = (epoch / NS_PER_SECOND).wrapping_add_signed(offset);
     let [version, low, nanoseconds, high] = domain.shared_info.wall_clock();
     let before = version.load(Ordering::Relaxed) & !1;
     version.store(before.wrapping_add(1), Ordering::Relaxed);

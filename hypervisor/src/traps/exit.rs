@@ -5,7 +5,7 @@
 use core::sync::atomic::Ordering;
 
 use super::{bounce, vector};
-use crate::domain::{SPECIAL_NMI, Vcpu, context};
+use crate::domain::{SPECIAL_NMI, Vcpu, context, grave};
 use crate::percpu::{CpuInfo, GuestRegs, this_cpu, work};
 
 /// Does what must be done before the guest whose registers stand in `regs` (or another one) is entered.
@@ -31,7 +31,7 @@ pub extern "C" fn exit_to_guest(regs: &mut GuestRegs) {
 #[cold]
 fn do_work(cpu: &'static CpuInfo, regs: &mut GuestRegs) {
     let bits = cpu.work.swap(0, Ordering::AcqRel);
-    interrupts_work(bits);
+    small_work(cpu, bits);
     if bits & work::SCHEDULE == 0 {
         return;
     }
@@ -43,7 +43,7 @@ fn do_work(cpu: &'static CpuInfo, regs: &mut GuestRegs) {
             deliver_special(regs, next);
             return;
         }
-        idle(cpu);
+        idle(cpu, regs);
     }
 }
 
@@ -73,7 +73,12 @@ fn deliver_special(regs: &mut GuestRegs, vcpu: &'static Vcpu) {
     }
 }
 
-fn interrupts_work(bits: u32) {
+/// What interrupts and other CPUs left to do, but for choosing.
+fn small_work(cpu: &'static CpuInfo, bits: u32) {
+    if bits & work::FORGET != 0 {
+        // Nothing further up the stack knows a domain but by what is loaded here.
+        grave::forgotten_by(cpu.cpu);
+    }
     if bits & work::TIMER != 0 {
         crate::time::on_timer_interrupt();
     }
@@ -83,12 +88,20 @@ fn interrupts_work(bits: u32) {
 }
 
 /// Waits for an interrupt, and does what it asked for.
-fn idle(cpu: &'static CpuInfo) {
+fn idle(cpu: &'static CpuInfo, regs: &GuestRegs) {
+    if cpu
+        .current
+        .get()
+        .is_some_and(crate::sched::is_wanted_unloaded)
+    {
+        context::unload(cpu, regs);
+    }
+    grave::sweep();
     cpu.idle.store(1, Ordering::SeqCst);
     if cpu.work.load(Ordering::SeqCst) == 0 {
         // SAFETY: interrupts open for the one instruction HLT; what arrives runs on this stack and only sets bits.
         unsafe { core::arch::asm!("sti", "hlt", "cli") };
     }
     cpu.idle.store(0, Ordering::SeqCst);
-    interrupts_work(cpu.work.swap(0, Ordering::AcqRel));
+    small_work(cpu, cpu.work.swap(0, Ordering::AcqRel));
 }

@@ -41,6 +41,7 @@ pub fn physical_info(request: &Request) -> Answer {
     info.capabilities = physcap::PV | physcap::GNTTAB_V1 | physcap::GNTTAB_V2;
     info.total_pages = engine().ram_frames();
     info.free_pages = engine().free_frame_count();
+    info.outstanding_pages = engine().claimed_frame_count();
     info.max_mfn = engine().maximum_ram_page().raw();
     let [_, _, c, d] = cpu::cpuid(1, 0);
     let [_, _, extended_c, extended_d] = cpu::cpuid(0x8000_0001, 0);

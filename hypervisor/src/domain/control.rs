@@ -1,0 +1,83 @@
+//! What the control domain sets for a domain, and how far it has come with building and destroying it.
+//!
+//! Neighbours: `hypercall::domctl` (who changes it), `domain::destroy`, `hypercall::memory_op` (the memory map).
+
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64};
+
+use xenocryst_abi::memory_op::E820Entry;
+
+use super::destroy::Phase;
+use crate::sync::Mutex;
+
+/// The weight every domain starts with.
+const WEIGHT: u32 = 256;
+
+/// How a domain wants its time-stamp counter (`XEN_DOMCTL_settscinfo`).
+#[derive(Clone, Copy)]
+pub struct Tsc {
+    /// 0: as the hypervisor sees fit; 2: always the CPU's own. Both are the CPU's own here.
+    pub mode: u32,
+    /// How often the domain was restored.
+    pub incarnation: u32,
+}
+
+/// One domain's settings.
+pub struct Control {
+    /// Its UUID.
+    pub handle: Mutex<[u8; 16]>,
+    /// `XEN_DOMCTL_CDF_*` it was created with.
+    pub flags: u32,
+    /// How many times the control domain has paused it: one of the `sched::pause`s on it each.
+    pub pauses: AtomicU32,
+    /// It was started once: its processor can change no more.
+    pub finished: AtomicBool,
+    /// A debugger is attached.
+    pub debugged: AtomicBool,
+    /// Seconds its wall clock differs from the host's.
+    pub time_offset: AtomicI64,
+    /// Its time-stamp counter.
+    pub tsc: Mutex<Tsc>,
+    /// Its share of CPU time where domains compete.
+    pub weight: AtomicU32,
+    /// The most CPU time it gets, in percent of a CPU; 0 for no limit.
+    pub cap: AtomicU32,
+    /// The memory map it is shown (`XENMEM_memory_map`).
+    pub memory_map: Mutex<Vec<E820Entry>>,
+    /// Its port that is to hear of its stopping (`XEN_DOMCTL_subscribe`); 0 for none.
+    pub suspend_port: AtomicU32,
+    /// How far it is destroyed.
+    pub phase: Mutex<Phase>,
+    /// Nothing is left of it but what others hold.
+    pub dead: AtomicBool,
+    /// Its shared page is the hypervisor's alone again.
+    pub unshared: AtomicBool,
+    /// CPUs that have not yet looked for work since it was withdrawn, a bit each.
+    pub remembering: AtomicU64,
+}
+
+impl Control {
+    /// As at creation: paused once by whoever creates it, unless that is the hypervisor itself.
+    pub const fn new(flags: u32, handle: [u8; 16], pauses: u32) -> Self {
+        Self {
+            handle: Mutex::new(handle),
+            flags,
+            pauses: AtomicU32::new(pauses),
+            finished: AtomicBool::new(pauses == 0),
+            debugged: AtomicBool::new(false),
+            time_offset: AtomicI64::new(0),
+            tsc: Mutex::new(Tsc {
+                mode: 0,
+                incarnation: 0,
+            }),
+            weight: AtomicU32::new(WEIGHT),
+            cap: AtomicU32::new(0),
+            memory_map: Mutex::new(Vec::new()),
+            suspend_port: AtomicU32::new(0),
+            phase: Mutex::new(Phase::Alive),
+            dead: AtomicBool::new(false),
+            unshared: AtomicBool::new(false),
+            remembering: AtomicU64::new(0),
+        }
+    }
+}
