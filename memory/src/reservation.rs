@@ -353,7 +353,12 @@ impl<M: MachineMemory> Engine<'_, M> {
         if exchange.given {
             return self.finish_exchange(domain, exchange);
         }
-        let now = self.machine.tlb_clock();
+        // What the frames were used as is forgotten: their links stand where it was written. CPUs may still know them,
+        // writable or as tables, and nothing would say so at their next use. So this is the time to flush.
+        if exchange.taken != 0 && !domain.is_dying() {
+            let now = self.machine.tlb_clock();
+            self.machine.flush_tlb(domain.knowing_cpus(), now);
+        }
         while let Some(mfn) = self.pop_link(&mut exchange.taken) {
             if let Some(frame) = self.frame(mfn) {
                 if domain.is_dying() {
@@ -361,8 +366,7 @@ impl<M: MachineMemory> Engine<'_, M> {
                     self.free_unowned_frame(mfn, frame);
                     continue;
                 }
-                // CPUs may still know it writable from before: the type it had is not lost, only forgotten.
-                frame.set_type_word(TypeWord::idle(FrameType::Writable, now));
+                frame.set_type_word(TypeWord::NONE);
                 frame.set_owner_word(OwnerWord::given_to(domain.id(), false));
             }
         }

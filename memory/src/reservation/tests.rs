@@ -5,7 +5,9 @@ use crate::frame::Level::*;
 use crate::refusal::{Errno, Rule};
 use crate::sim::domain;
 use crate::testing::*;
-use crate::{AddressLimit, Budget, DomainMemory, IoAccess, Progress};
+use crate::{
+    AddressLimit, Budget, DomainMemory, FrameType, IoAccess, MachineMemory, Progress,
+};
 use std::vec::Vec;
 use xenocryst_abi::{DomId, Mfn, Pfn};
 
@@ -293,18 +295,25 @@ fn a_failed_exchange_gives_every_frame_back() {
 }
 
 #[test]
-fn frames_that_come_back_from_a_failed_exchange_are_still_flushed_before_they_become_tables() {
-    let b = bench();
-    let page = b.page();
-    let mut x = b
-        .engine
-        .begin_exchange(&b.d, 1, 0, AddressLimit::NONE)
-        .unwrap();
-    b.engine.exchange_in(&b.d, &mut x, page, 0).unwrap();
-    b.engine.abandon_exchange(&b.d, x);
-    b.engine.machine().take_flushes();
-    b.pin(page, L1).unwrap();
-    assert_eq!(b.engine.machine().take_flushes().len(), 1);
+fn frames_that_come_back_from_a_failed_exchange_are_flushed_first_whatever_they_were() {
+    for level in [L1, L2, L3, L4] {
+        let b = bench();
+        let page = b.page();
+        b.pin(page, level).unwrap();
+        b.unpin(page).unwrap();
+        let mut x = b
+            .engine
+            .begin_exchange(&b.d, 1, 0, AddressLimit::NONE)
+            .unwrap();
+        b.engine.exchange_in(&b.d, &mut x, page, 0).unwrap();
+        b.engine.machine().take_flushes();
+        let now = b.engine.machine().tlb_clock();
+        b.engine.abandon_exchange(&b.d, x);
+        let flushes = b.engine.machine().take_flushes();
+        assert_eq!(flushes.len(), 1, "a CPU may still walk it as {level}");
+        assert_eq!((flushes[0].cpus, flushes[0].since), (1, now));
+        assert_eq!(b.info(page).frame_type, FrameType::None);
+    }
 }
 
 #[test]
