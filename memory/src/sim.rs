@@ -157,3 +157,17 @@ pub fn domain(id: u16) -> DomainMemory {
     domain.set_cpu_dirty(0);
     domain
 }
+
+/// Adds to the counts of a frame as though `general` more references, and `typed` more uses of its type, were held by
+/// somebody; negative numbers take them away again. The caller sees that neither count reaches 0 or its end by this,
+/// and that the frame is in use as something if `typed` is not 0.
+pub fn weigh<M: MachineMemory>(engine: &Engine<'_, M>, frame: Mfn, general: i64, typed: i64) {
+    if let Some(state) = engine.frame(frame) {
+        state.add_weight(general, typed);
+    }
+}
+
+/// The table of `domain` whose unwinding was interrupted, if there is one.
+pub fn left_to_unwind(domain: &DomainMemory) -> Option<Mfn> {
+    domain.tables.lock().doomed
+}

@@ -58,8 +58,10 @@ impl<M: MachineMemory> Engine<'_, M> {
         frame: &Frame,
         budget: &mut Budget,
     ) -> Progress<()> {
-        // Held across, so that the frame cannot go while it is looked at.
-        if !frame.get(domain.tag()) {
+        // Held across, so that the frame cannot go while it is looked at. One that so many hold that no further reference
+        // can be counted cannot go either, and must not be passed over: its allocation would stay for good.
+        let held = frame.get(domain.tag());
+        if !held && !frame.owner_word().belongs_to(domain.tag()) {
             return Progress::Done(());
         }
         let result = self.relinquish_table(domain, mfn, frame, budget);
@@ -67,7 +69,9 @@ impl<M: MachineMemory> Engine<'_, M> {
             // Refused if the domain itself had dropped the allocation before: then there is nothing to drop.
             let _ = self.drop_allocation(mfn);
         }
-        self.put_general(mfn, frame);
+        if held {
+            self.put_general(mfn, frame);
+        }
         result
     }
 

@@ -4,7 +4,7 @@ use crate::audit::Held;
 use crate::frame::Level::*;
 use crate::pte::{PRESENT, USER};
 use crate::testing::*;
-use crate::{AddressLimit, Budget, Progress};
+use crate::{AddressLimit, Budget, Progress, sim};
 use xenocryst_abi::Mfn;
 
 fn relinquish(b: &Bench, units: u32, held: &[Held]) {
@@ -73,5 +73,31 @@ fn shared_frames_are_left_to_the_hypervisor() {
     relinquish(&b, 1, &[]);
     assert!(b.info(frame).special);
     assert!(b.engine.unshare(&b.d, frame));
+    b.check();
+}
+
+#[test]
+fn a_frame_that_as_many_hold_as_can_be_counted_goes_with_the_last_of_them() {
+    let b = bench();
+    let (page, table) = (b.page(), b.page());
+    b.pin(table, L4).unwrap();
+    let held = b.engine.get_page(&b.d, page).unwrap();
+    let also = b.engine.get_page(&b.d, table).unwrap();
+    let many = i64::from(u32::MAX) - 4;
+    sim::weigh(&b.engine, page, many, 0);
+    sim::weigh(&b.engine, table, many, 0);
+    let held = [held, b.engine.get_page(&b.d, page).unwrap()];
+    let mut cursor = Mfn::new(0);
+    let done = b
+        .engine
+        .relinquish(&b.d, &mut cursor, &mut Budget::unlimited());
+    assert_eq!(done, Progress::Done(()));
+    assert!(!b.info(page).allocated && !b.info(table).allocated);
+    assert!(!b.info(table).pinned);
+    sim::weigh(&b.engine, page, -many, 0);
+    sim::weigh(&b.engine, table, -many, 0);
+    held.into_iter().for_each(|held| b.engine.put_page(held));
+    b.engine.put_page(also);
+    assert_eq!(b.engine.owned_frames(b.d.id()), 0);
     b.check();
 }
