@@ -188,6 +188,10 @@ impl<M: MachineMemory> Engine<'_, M> {
         let domain = session.domain;
         let mut result = Err(failed);
         if self.unwind_doomed_wholly(&mut session) {
+            // It may have been a table for no other reason than what has just been unwound.
+            if !self.is_own_l1(domain, at.mfn()) {
+                return PteStoreOutcome::NotATable;
+            }
             result = self.store_entry(domain, at, lane, store);
         }
         result.unwrap_or_else(|(rule, wanted)| {

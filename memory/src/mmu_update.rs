@@ -132,6 +132,11 @@ impl<M: MachineMemory> Engine<'_, M> {
         if self.unwind_doomed(&mut session, budget) == Progress::Preempted {
             return Ok(Progress::Preempted);
         }
+        // It may have been the domain's for no other reason than what has just been unwound. A free frame's second word is
+        // no type.
+        if !frame.owner_word().belongs_to(actors.tables.tag()) {
+            return Err(self.refuse_owner(Rule::FrameNotOwned, at.mfn(), actors.tables));
+        }
         let word = frame.type_word();
         match word.frame_type() {
             FrameType::Table(Level::L1) if word.is_validated() => self

@@ -243,3 +243,20 @@ fn an_unwinding_left_over_does_not_show() {
     let _ = Actors::own(&b.d);
     b.check();
 }
+
+#[test]
+fn a_table_that_was_one_only_by_an_unwinding_left_over_takes_no_store() {
+    let (b, s) = windowed();
+    let (l2, l1) = (b.page(), b.page());
+    b.poke(l2, 0, entry(l1, T));
+    b.pin(l2, Level::L2).unwrap();
+    b.map(&s, WINDOW, entry(l1, PRESENT | USER)).unwrap();
+    let _ = b.engine.unpin_table(&b.d, l2, &mut Budget::new(1)).unwrap();
+    // Refused at first, since the frame it names is half a table; legal once that is unwound, but then nothing makes
+    // the frame that the store goes to a table.
+    let stored = store(&b, &s, 8, plain(entry(l2, T)));
+    assert_eq!(stored, PteStoreOutcome::NotATable);
+    assert_eq!(b.peek(l1, 1), 0);
+    assert_eq!(b.info(l2).type_count, 0, "no reference stays behind");
+    b.check();
+}

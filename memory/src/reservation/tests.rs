@@ -5,9 +5,7 @@ use crate::frame::Level::*;
 use crate::refusal::{Errno, Rule};
 use crate::sim::domain;
 use crate::testing::*;
-use crate::{
-    AddressLimit, Budget, DomainMemory, FrameType, IoAccess, MachineMemory, Progress,
-};
+use crate::{AddressLimit, Budget, DomainMemory, FrameType, IoAccess, MachineMemory, Progress};
 use std::vec::Vec;
 use xenocryst_abi::{DomId, Mfn, Pfn};
 
