@@ -25,7 +25,7 @@ pub const READY: &str = "xenocryst-guest: ready";
 /// The shell's prompt.
 pub const PROMPT: &str = "dom0# ";
 
-/// The drivers that `check sharing` loads, out of [`modules::DOM0`]: they depend on no others.
+/// The drivers that `check sharing` and `check grantops` load, out of [`modules::DOM0`]: they depend on no others.
 const SHARING_MODULES: &[&str] = &["xen_evtchn", "xen_gntdev", "xen_gntalloc", "xen_privcmd"];
 
 /// The initrd with a shell on the console, `check NAME` and the drivers of `kernel`.
@@ -48,8 +48,10 @@ pub fn shell_initrd(workspace: &Workspace, kernel: &DebianKernel) -> Result<Path
     archive.symlink("init", "bin/busybox");
     let exercise = compiled(workspace, "exercise.c", "exercise", &["-pthread"])?;
     archive.file("bin/exercise", 0o755, read(&exercise)?);
-    let sharing = compiled(workspace, "sharing.c", "sharing", &[])?;
-    archive.file("bin/sharing", 0o755, read(&sharing)?);
+    for name in ["sharing", "grantops"] {
+        let program = compiled(workspace, &format!("{name}.c"), name, &[])?;
+        archive.file(&format!("bin/{name}"), 0o755, read(&program)?);
+    }
     add_modules(&mut archive, kernel, &modules::DEVICES)?;
     for name in SHARING_MODULES {
         let file = format!("{name}.ko");

@@ -1,7 +1,7 @@
 //! Memory and events that domains share. One domain with itself is enough for most of it: Debian's drivers grant and map,
 //! copy and signal as if another domain were at the other end.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 
 use super::{BootTest, COMMAND, Context, check, field, power_off};
 
@@ -15,7 +15,14 @@ pub const TESTS: &[BootTest] = &[
         name: "sharing-two-cpus",
         run: sharing_two_cpus,
     },
+    BootTest {
+        name: "grant-operations",
+        run: grant_operations,
+    },
 ];
+
+/// Real Xen's answer to each request of `grantops.c`.
+const ANSWERS: &str = include_str!("grantops.txt");
 
 /// What the guest must have been told, by the names under which it prints it: how often one grant can be mapped (each of the
 /// driver's mappings counts twice), the statuses of copies, and the error numbers of channels that cannot be bound.
@@ -53,5 +60,18 @@ fn on_cpus(context: &Context, cpus: u32) -> Result<()> {
         ensure!(told == *expected, "{name} is {told}, expected {expected}");
     }
     check(&mut vm, "log", COMMAND)?;
+    power_off(vm)
+}
+
+/// Every operation on grants in both versions, asked directly: what it does is what it should, and every answer is the one
+/// that real Xen gives.
+fn grant_operations(context: &Context) -> Result<()> {
+    let mut vm = context.shell(&context.debian())?;
+    let said = check(&mut vm, "grantops", COMMAND)?;
+    for line in ANSWERS.lines() {
+        let (name, expected) = line.split_once('=').context("a line without an answer")?;
+        let told = field(&said, name)?;
+        ensure!(told == expected, "{name} is {told}, expected {expected}");
+    }
     power_off(vm)
 }

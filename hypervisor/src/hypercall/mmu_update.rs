@@ -171,7 +171,7 @@ pub fn update_va_mapping(call: &Call) -> Answer {
 #[inline(never)]
 pub fn update_va_mapping_other(call: &Call) -> Answer {
     let [address, value, flags, owner, ..] = call.args;
-    let pages = owners::page_owner(call.vcpu.domain, DomId(owner as u16))?;
+    let pages = owners::governed_page_owner(call.vcpu.domain, DomId(owner as u16))?;
     update_one(call, address, value, flags, pages)
 }
 

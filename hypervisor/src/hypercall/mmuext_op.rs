@@ -47,7 +47,7 @@ impl From<Refusal> for Unfinished {
 #[inline(never)]
 pub fn handle(call: &Call) -> Answer {
     let [list, count, done_at, domain, ..] = call.args;
-    let pages = owners::page_owner(call.vcpu.domain, DomId(domain as u16))?;
+    let pages = owners::governed_page_owner(call.vcpu.domain, DomId(domain as u16))?;
     let mut batch = Batch::new(count, done_at)?;
     let mut budget = Budget::hypercall();
     while batch.index < batch.count {
@@ -75,7 +75,7 @@ pub fn handle(call: &Call) -> Answer {
         }
     }
     // What unpinning and new roots left to unwind is done here, where it can be interrupted.
-    if engine().finish_unwinding(&call.vcpu.domain.memory, &mut budget) == Progress::Preempted {
+    if engine().finish_unwinding(pages, &mut budget) == Progress::Preempted {
         return batch.pause(call, list, OP_SIZE, domain);
     }
     batch.finish(Ok(0))

@@ -13,20 +13,39 @@ use crate::domain::{self, Domain};
 static IO: Once<DomainMemory> = Once::new();
 static XEN: Once<DomainMemory> = Once::new();
 
-/// The memory of the domain that `caller` names as `id`, as owner of frames to be mapped.
+/// The memory of the domain that `caller` names as `id`, as owner of frames to be mapped. Frames of devices
+/// (`DOMID_IO`) carry permissions of their own.
 ///
 /// # Errors
-/// `ESRCH` for a domain that is not there, `EPERM` for one that the caller may not touch.
+/// `ESRCH` for a domain that is not there, and for the caller's own number: it is `DOMID_SELF` here. `EPERM` for one that
+/// the caller may not touch.
 #[inline]
 pub fn page_owner(caller: &'static Domain, id: DomId) -> Result<&'static DomainMemory, Errno> {
-    if id == DomId::SELF || id == caller.id {
+    if id == DomId::SELF {
         return Ok(&caller.memory);
     }
     foreign_page_owner(caller, id)
 }
 
+/// As [`page_owner`], where only the control domain may name another than itself, `DOMID_IO` included.
+///
+/// # Errors
+/// As [`page_owner`].
+pub fn governed_page_owner(
+    caller: &'static Domain,
+    id: DomId,
+) -> Result<&'static DomainMemory, Errno> {
+    if id == DomId::IO && !caller.privileged {
+        return Err(EPERM);
+    }
+    page_owner(caller, id)
+}
+
 #[cold]
 fn foreign_page_owner(caller: &'static Domain, id: DomId) -> Result<&'static DomainMemory, Errno> {
+    if id == caller.id {
+        return Err(ESRCH);
+    }
     match id {
         DomId::IO => Ok(IO.call_once(|| DomainMemory::new(DomId::IO, false, 0, IoAccess::none()))),
         DomId::XEN if caller.privileged => {
