@@ -45,6 +45,7 @@ pub fn init(line: &str) {
     crate::arch::power::set_noreboot(options.noreboot);
     crate::arch::power::set_reboot_method(options.reboot);
     console::set_timestamps(options.console_timestamps);
+    console::keep_all(options.console_to_ring);
     if let Some(bytes) = options.conring_size {
         console::resize_ring(bytes);
     }

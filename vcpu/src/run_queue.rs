@@ -15,8 +15,9 @@ use crate::deadline::{NEVER, NoMemory};
 /// How far the running entry may get ahead of one that waits, in nanoseconds. Two that only compute take turns of twice
 /// this.
 pub const LEAD_NS: u64 = 5_000_000;
-/// How long an entry runs at least before another takes its place, in nanoseconds.
-pub const MIN_RUN_NS: u64 = 500_000;
+/// How long an entry runs at least before another takes its place, in nanoseconds: what `xl sched-credit2` shows as its rate
+/// limit, and the same as in Xen.
+pub const MIN_RUN_NS: u64 = 1_000_000;
 
 /// The weight of an entry that was given none (Xen's).
 pub const USUAL_WEIGHT: u32 = 256;

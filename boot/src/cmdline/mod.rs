@@ -116,6 +116,8 @@ pub struct Options<'a> {
     pub sync_console: bool,
     /// `console_timestamps`: begin each line with the time.
     pub console_timestamps: bool,
+    /// `console_to_ring`: keep the control domain's own output in the console ring too.
+    pub console_to_ring: bool,
     complaints: [Complaint<'a>; MAX_COMPLAINTS],
     complaint_count: usize,
 }
@@ -146,6 +148,7 @@ impl Default for Options<'_> {
             mem: None,
             sync_console: false,
             console_timestamps: false,
+            console_to_ring: false,
             complaints: [Complaint {
                 option: "",
                 fault: Fault::Unknown,
@@ -218,6 +221,7 @@ impl<'a> Options<'a> {
             }),
             "sync_console" => value::boolean(text).map(|on| self.sync_console = on),
             "console_timestamps" => value::timestamps(text).map(|on| self.console_timestamps = on),
+            "console_to_ring" => value::boolean(text).map(|on| self.console_to_ring = on),
             _ if IGNORED.contains(&name) => Some(()),
             _ => return Err(Fault::Unknown),
         }
@@ -246,7 +250,7 @@ mod tests {
     fn the_usual_line_is_understood() {
         let options = Options::parse(
             "placeholder dom0_mem=512M,max:1G console=com1 com1=115200,8n1 loglvl=all guest_loglvl=all/none \
-             noreboot conring_size=64k dom0_max_vcpus=2-4 maxcpus=3 no-real-mode edd=off",
+             noreboot conring_size=64k console_to_ring dom0_max_vcpus=2-4 maxcpus=3 no-real-mode edd=off",
         );
         assert!(
             options.complaints().is_empty(),
@@ -260,6 +264,7 @@ mod tests {
         assert_eq!(options.loglvl.always, Level::Debug);
         assert!(options.noreboot);
         assert_eq!(options.conring_size, Some(65536));
+        assert!(options.console_to_ring);
         assert_eq!(options.dom0_max_vcpus.count(1), 2);
         assert_eq!(options.dom0_max_vcpus.count(3), 3);
         assert_eq!(options.dom0_max_vcpus.count(9), 4);

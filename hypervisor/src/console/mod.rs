@@ -1,7 +1,7 @@
 //! The console: a serial port in both directions, the display until dom0 has it, a ring of past output, and the log.
 //!
-//! Keeps true: everything that is printed goes through one lock, the last in the lock order, and into the ring as well as to
-//! the port. Messages of the hypervisor come as whole lines that begin with `(XEN) `, as tools expect. A message that a
+//! Keeps true: everything that is printed goes through one lock, the last in the lock order; what the hypervisor says goes
+//! into the ring as well as to the port. Messages of the hypervisor come as whole lines that begin with `(XEN) `, as tools expect. A message that a
 //! guest can provoke is of [`Source::Guest`]: it is subject to `guest_loglvl` and can be rate-limited.
 //! Neighbours: `options` (thresholds, port settings), `hypercall` (`console_io`, `SYSCTL_readconsole`), `irq` (input).
 
@@ -35,6 +35,8 @@ struct Console {
     mid_line: bool,
     /// Whether the hypervisor's lines tell the time.
     timestamps: bool,
+    /// Whether the ring keeps the control domain's output too.
+    keep_all: bool,
 }
 
 /// Typed input, oldest first.
@@ -50,6 +52,7 @@ static CONSOLE: Mutex<Console> = Mutex::new(Console {
     ring: Ring::new(),
     mid_line: false,
     timestamps: false,
+    keep_all: false,
 });
 static INPUT: Mutex<Input> = Mutex::new(Input {
     bytes: [0; INPUT_BYTES],
@@ -105,6 +108,11 @@ pub fn set_timestamps(on: bool) {
     CONSOLE.lock().timestamps = on;
 }
 
+/// Keeps the control domain's output in the ring too, or no longer: it would push out what the hypervisor said.
+pub fn keep_all(on: bool) {
+    CONSOLE.lock().keep_all = on;
+}
+
 /// Moves the ring to a buffer of `bytes` bytes (rounded up to a power of two, 16 KiB at least), once there is a heap.
 pub fn resize_ring(bytes: u64) {
     CONSOLE.lock().ring.resize(bytes);
@@ -137,7 +145,12 @@ pub fn wanted(source: Source, level: Level) -> bool {
 pub fn print(text: Arguments<'_>) {
     with_console(|console| {
         if console.mid_line {
-            console.put(b"\n");
+            // Of the control domain's text, which the ring has only if it keeps all.
+            if console.keep_all {
+                console.put(b"\n");
+            } else {
+                console.show(b"\n");
+            }
         }
         console.put(b"(XEN) ");
         // Writing to the console cannot fail.
@@ -154,7 +167,13 @@ pub fn print(text: Arguments<'_>) {
 
 /// Prints bytes as they are: the control domain's own console output.
 pub fn write_raw(bytes: &[u8]) {
-    with_console(|console| console.put(bytes));
+    with_console(|console| {
+        if console.keep_all {
+            console.put(bytes);
+        } else {
+            console.show(bytes);
+        }
+    });
 }
 
 /// Copies past output from position `from` on into `to`; see [`RingRead`]. `None` stands for the position up to which it was
@@ -235,8 +254,14 @@ fn with_console<R>(work: impl FnOnce(&mut Console) -> R) -> R {
 }
 
 impl Console {
+    /// Prints and keeps.
     fn put(&mut self, bytes: &[u8]) {
         self.ring.write(bytes);
+        self.show(bytes);
+    }
+
+    /// Prints.
+    fn show(&mut self, bytes: &[u8]) {
         self.serial.write(bytes);
         self.display.write(bytes);
         if let Some(last) = bytes.last() {

@@ -40,8 +40,6 @@ pub struct Control {
     pub tsc: Mutex<Tsc>,
     /// Its share of CPU time where domains compete.
     pub weight: AtomicU32,
-    /// The most CPU time it gets, in percent of a CPU; 0 for no limit.
-    pub cap: AtomicU32,
     /// The memory map it is shown (`XENMEM_memory_map`).
     pub memory_map: Mutex<Vec<E820Entry>>,
     /// Its port that is to hear of its stopping (`XEN_DOMCTL_subscribe`); 0 for none.
@@ -71,7 +69,6 @@ impl Control {
                 incarnation: 0,
             }),
             weight: AtomicU32::new(WEIGHT),
-            cap: AtomicU32::new(0),
             memory_map: Mutex::new(Vec::new()),
             suspend_port: AtomicU32::new(0),
             phase: Mutex::new(Phase::Alive),

@@ -37,3 +37,19 @@ pub fn write(bitmap: &Bitmap, set: u64) -> Result<(), Errno> {
     }
     Ok(())
 }
+
+/// Reads the first 64 bits of `bitmap`.
+///
+/// # Errors
+/// `EFAULT`.
+pub fn read(bitmap: &Bitmap) -> Result<u64, Errno> {
+    let bits = bitmap.nr_bits.min(u64::BITS);
+    let mut bytes = [0; 8];
+    let length = bits.div_ceil(8) as usize;
+    guest_access::copy_from(bytes.get_mut(..length).unwrap_or(&mut []), bitmap.bitmap)?;
+    let set = u64::from_le_bytes(bytes);
+    Ok(match bits {
+        u64::BITS => set,
+        _ => set & ((1 << bits) - 1),
+    })
+}

@@ -4,7 +4,7 @@
 
 use core::sync::atomic::Ordering;
 
-use xenocryst_abi::hypercall::errno::{EBUSY, EINVAL, Errno};
+use xenocryst_abi::hypercall::errno::{EBUSY, EINVAL, EOPNOTSUPP, Errno};
 
 use super::{lifecycle, queues};
 use crate::domain::{Domain, Vcpu};
@@ -69,18 +69,20 @@ pub fn set_soft_affinity(vcpu: &Vcpu, cpus: u64) {
     vcpu.run.soft_affinity.store(cpus, Ordering::Relaxed);
 }
 
-/// Sets the share of CPU time that `domain` gets where domains compete, and the most it gets (percent of a CPU, 0 for no limit).
-/// 0 as weight leaves that as it is.
+/// Sets the share of CPU time that `domain` gets where domains compete. 0 as weight leaves that as it is. The most it gets
+/// (`cap`, percent of a CPU) cannot be limited: there is only 0, for no limit.
 ///
 /// # Errors
-/// `EINVAL` for a weight out of range.
+/// `EINVAL` for a weight out of range, `EOPNOTSUPP` for a limit.
 pub fn set_parameters(domain: &Domain, weight: u32, cap: u32) -> Result<(), Errno> {
+    if cap != 0 {
+        return Err(EOPNOTSUPP);
+    }
     if weight != 0 {
         if !WEIGHTS.contains(&weight) {
             return Err(EINVAL);
         }
         domain.control.weight.store(weight, Ordering::Relaxed);
     }
-    domain.control.cap.store(cap, Ordering::Relaxed);
     Ok(())
 }

@@ -3,41 +3,14 @@
 use core::sync::atomic::Ordering;
 
 use xenocryst_abi::domctl::{Bitmap, SchedCredit, SchedulerOp, VcpuAffinity, affinity, scheduler};
-use xenocryst_abi::hypercall::errno::{EINVAL, ESRCH, Errno};
+use xenocryst_abi::hypercall::errno::{EINVAL, ESRCH};
 use zerocopy::{FromBytes, FromZeros, IntoBytes};
 
 use super::{Answer, Request, vcpu_of};
-use crate::arch::{guest_access, smp};
+use crate::arch::smp;
 use crate::domain::Domain;
+use crate::hypercall::bitmap;
 use crate::sched;
-
-/// Bytes of the largest map that is looked at: one bit for each CPU this hypervisor can drive.
-const MAP_BYTES: usize = 8;
-
-/// The first 64 bits of a map in the caller's memory.
-fn read_map(map: &Bitmap) -> Result<u64, Errno> {
-    let bytes = (map.nr_bits as usize).div_ceil(8).min(MAP_BYTES);
-    let mut word = [0; MAP_BYTES];
-    let part = word.get_mut(..bytes).ok_or(EINVAL)?;
-    guest_access::copy_from(part, map.bitmap)?;
-    let bits = u64::from_le_bytes(word);
-    Ok(match map.nr_bits {
-        count @ 0..64 => bits & ((1 << count) - 1),
-        _ => bits,
-    })
-}
-
-/// Writes `bits` to a map in the caller's memory; what it has room for beyond is zero.
-fn write_map(map: &Bitmap, bits: u64) -> Result<(), Errno> {
-    let bytes = (map.nr_bits as usize).div_ceil(8);
-    let word = bits.to_le_bytes();
-    let given = word.get(..bytes.min(MAP_BYTES)).unwrap_or(&word);
-    guest_access::copy_to(map.bitmap, given)?;
-    for at in MAP_BYTES..bytes.min(1024) {
-        guest_access::copy_to(map.bitmap.wrapping_add(at as u64), &[0])?;
-    }
-    Ok(())
-}
 
 /// `XEN_DOMCTL_setvcpuaffinity`. Writes back what is in force.
 pub fn set_affinity(request: &Request<'_>, domain: &'static Domain) -> Answer {
@@ -48,21 +21,21 @@ pub fn set_affinity(request: &Request<'_>, domain: &'static Domain) -> Answer {
     }
     let vcpu = vcpu_of(domain, part.vcpu, ESRCH)?;
     if part.flags & affinity::HARD != 0 {
-        let wanted = read_map(&part.cpumap_hard)?;
+        let wanted = bitmap::read(&part.cpumap_hard)?;
         if wanted & smp::online_mask() == 0 {
             return Err(EINVAL.into());
         }
         sched::set_hard_affinity(vcpu, wanted)?;
-        write_map(&part.cpumap_hard, wanted & smp::online_mask())?;
+        bitmap::write(&part.cpumap_hard, wanted & smp::online_mask())?;
     }
     if part.flags & affinity::SOFT != 0 {
-        let wanted = read_map(&part.cpumap_soft)?;
+        let wanted = bitmap::read(&part.cpumap_soft)?;
         if wanted & smp::online_mask() == 0 {
             return Err(EINVAL.into());
         }
         sched::set_soft_affinity(vcpu, wanted);
         let hard = sched::hard_affinity(vcpu);
-        write_map(&part.cpumap_soft, wanted & hard & smp::online_mask())?;
+        bitmap::write(&part.cpumap_soft, wanted & hard & smp::online_mask())?;
     }
     Ok(0)
 }
@@ -76,10 +49,10 @@ pub fn get_affinity(request: &Request<'_>, domain: &'static Domain) -> Answer {
     }
     let vcpu = vcpu_of(domain, part.vcpu, ESRCH)?;
     if part.flags & affinity::HARD != 0 {
-        write_map(&part.cpumap_hard, sched::hard_affinity(vcpu))?;
+        bitmap::write(&part.cpumap_hard, sched::hard_affinity(vcpu))?;
     }
     if part.flags & affinity::SOFT != 0 {
-        write_map(&part.cpumap_soft, sched::soft_affinity(vcpu))?;
+        bitmap::write(&part.cpumap_soft, sched::soft_affinity(vcpu))?;
     }
     Ok(0)
 }
@@ -87,7 +60,7 @@ pub fn get_affinity(request: &Request<'_>, domain: &'static Domain) -> Answer {
 /// `XEN_DOMCTL_setnodeaffinity`: there is one node, which must be among those wanted.
 pub fn set_nodes(request: &Request<'_>) -> Answer {
     let part: Bitmap = request.part()?;
-    if read_map(&part)? & 1 == 0 {
+    if bitmap::read(&part)? & 1 == 0 {
         return Err(EINVAL.into());
     }
     Ok(0)
@@ -96,7 +69,7 @@ pub fn set_nodes(request: &Request<'_>) -> Answer {
 /// `XEN_DOMCTL_getnodeaffinity`.
 pub fn get_nodes(request: &Request<'_>) -> Answer {
     let part: Bitmap = request.part()?;
-    write_map(&part, 1)?;
+    bitmap::write(&part, 1)?;
     Ok(0)
 }
 
@@ -110,7 +83,6 @@ pub fn parameters(request: &Request<'_>, domain: &'static Domain) -> Answer {
         scheduler::GETINFO => {
             let mut now = SchedCredit::new_zeroed();
             now.weight = domain.control.weight.load(Ordering::Relaxed) as u16;
-            now.cap = domain.control.cap.load(Ordering::Relaxed) as u16;
             let bytes = now.as_bytes();
             let to = part.data.as_mut_bytes().get_mut(..bytes.len());
             to.ok_or(EINVAL)?.copy_from_slice(bytes);
