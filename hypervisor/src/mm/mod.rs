@@ -13,6 +13,7 @@ pub mod layout;
 pub mod machine;
 pub mod per_domain;
 pub mod scratch;
+pub mod snapshot;
 pub mod storage;
 pub mod tables;
 
