@@ -69,7 +69,9 @@ fn main() -> Result<()> {
         Command::Setup => {
             debian::xen(&workspace)?;
             guest::bench_initrd(&workspace)?;
-            guest::shell_initrd(&workspace, &debian::kernel(&workspace)?)?;
+            let kernel = debian::kernel(&workspace)?;
+            guest::shell_initrd(&workspace, &kernel)?;
+            lab::root::dom0_initrd(&workspace, &kernel)?;
             Ok(())
         }
         Command::Build => image::build(&workspace),

@@ -39,7 +39,12 @@ step list-verbose-guest xl list -v
 step domid xl domid one
 step domname xl domname 1
 step answer guest one 'echo "answer $((6 * 7))"'
-step console sh -c '(sleep 2; echo "echo by \$((40 + 2)) console"; sleep 8) | timeout 15 xl console one | tr -d "\r" | grep "^by 42"'
+# A person at a terminal: what is typed is answered, and Ctrl-] leaves.
+console() {
+    (sleep 1; echo 'echo by $((40 + 2)) console'; sleep 2; printf '\035'; sleep 1) |
+        timeout 20 script -qec "xl console $1" /dev/null | tr -d '\r' | grep '^by 42 console'
+}
+step console console one
 step vcpu-list-guest xl vcpu-list one
 step vcpu-pin xl vcpu-pin one 0 1
 step vcpu-list-pinned xl vcpu-list one

@@ -26,6 +26,7 @@ use crate::vm::Vm;
 use crate::workspace::Workspace;
 
 mod devices;
+mod lab;
 mod loaders;
 mod power;
 mod refusals;
@@ -65,6 +66,7 @@ fn all() -> impl Iterator<Item = &'static BootTest> {
         devices::TESTS,
         power::TESTS,
         loaders::TESTS,
+        lab::TESTS,
         refusals::TESTS,
         sharing::TESTS,
     ]

@@ -101,6 +101,24 @@ pub struct LabMachine {
     pub hv_append: String,
 }
 
+impl LabMachine {
+    /// The machine that a script asks for, with this hypervisor.
+    #[must_use]
+    pub fn on(hypervisor: Hypervisor) -> Self {
+        Self {
+            hypervisor,
+            mem: None,
+            dom0: None,
+            smp: None,
+            seconds: None,
+            accel: Accel::Tcg,
+            real_time: false,
+            settings: Vec::new(),
+            hv_append: String::new(),
+        }
+    }
+}
+
 /// Does what the options say.
 ///
 /// # Errors

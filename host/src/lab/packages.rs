@@ -22,6 +22,8 @@ const ROOTS: &[&str] = &[
     // The hotplug scripts of Xen's packages are for bash, and use flock.
     "bash",
     "util-linux",
+    // `script`, which gives `xl console` a terminal where there is none.
+    "bsdutils",
 ];
 
 /// The unpacked packages, fetched the first time.
