@@ -203,7 +203,7 @@ fn rectangles(first: u64, count: u64, row: u64) -> Vec<(u64, u64, u64, u64)> {
 pub fn plot(snapshot: &Snapshot, domain: u16) -> String {
     let highest = snapshot
         .of_domain(domain)
-        .filter_map(|run| Some(run.pfn?.raw().checked_add(run.frames)?))
+        .filter_map(|run| run.pfn?.raw().checked_add(run.frames))
         // A guest may write any number into its own entries; what no machine has is not drawn.
         .filter(|pfn| *pfn <= snapshot.frames() * 4)
         .max()
@@ -215,7 +215,7 @@ pub fn plot(snapshot: &Snapshot, domain: u16) -> String {
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {:.0} {:.0}\" class=\"plot\" \
          font-family=\"sans-serif\" font-size=\"10\">\n<rect x=\"{left}\" y=\"8\" width=\"{wide}\" height=\"{high}\" \
          fill=\"#fafafa\" stroke=\"#999\"/>\n",
-        left + wide + 12.0,
+        left + wide + 30.0,
         high + below + 10.0
     );
     for quarter in 0..=4 {
