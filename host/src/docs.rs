@@ -1,14 +1,14 @@
 //! The pages under `docs/` that are generated.
 //!
 //! What it keeps true: a committed page is what the source gives; a test compares them. Neighbours:
-//! [`crate::refusals`] and [`crate::invariants`] make the text.
+//! [`crate::refusals`], [`crate::invariants`] and [`crate::differences`] make the text.
 
 use std::fs;
 
 use anyhow::{Context, Result};
 
 use crate::workspace::Workspace;
-use crate::{invariants, refusals};
+use crate::{differences, invariants, refusals};
 
 /// A page: its name under `docs/`, and what makes it.
 type Page = (&'static str, fn() -> String);
@@ -17,6 +17,7 @@ type Page = (&'static str, fn() -> String);
 const PAGES: &[Page] = &[
     ("refusals.md", refusals::page),
     ("invariants.md", invariants::page),
+    ("differences.md", differences::page),
 ];
 
 /// Writes every generated page.

@@ -1,6 +1,6 @@
-//! The checks that `cargo xtask test` makes outside machines: form, lints, documentation, unit tests, the image.
+//! The checks that `cargo xtask test` makes outside machines: form, lints, documentation, unit tests, the images.
 //!
-//! What it keeps true: the hypervisor is checked with the flags it is built with; everything else with the host's.
+//! What it keeps true: the hypervisor and the guests are checked with the flags they are built with; everything else with the host's.
 
 use std::process::{Command, Stdio};
 
@@ -76,8 +76,14 @@ fn clippy(workspace: &Workspace) -> Result<usize> {
         "-D",
         "warnings",
     ]))?;
-    succeeds(image::cargo(workspace, "clippy").args(["--quiet", "--", "-D", "warnings"]))?;
-    Ok(2)
+    for image in &image::ALL {
+        succeeds(
+            image
+                .cargo(workspace, "clippy")
+                .args(["--quiet", "--", "-D", "warnings"]),
+        )?;
+    }
+    Ok(1 + image::ALL.len())
 }
 
 /// The documentation builds without warnings, private items included.
@@ -89,12 +95,15 @@ fn documentation(workspace: &Workspace) -> Result<usize> {
             .args(options)
             .env("RUSTDOCFLAGS", "-D warnings"),
     )?;
-    succeeds(
-        image::cargo(workspace, "doc")
-            .args(options)
-            .env("RUSTDOCFLAGS", "-D warnings"),
-    )?;
-    Ok(2)
+    for image in &image::ALL {
+        succeeds(
+            image
+                .cargo(workspace, "doc")
+                .args(options)
+                .env("RUSTDOCFLAGS", "-D warnings"),
+        )?;
+    }
+    Ok(1 + image::ALL.len())
 }
 
 /// The unit tests, among them the layout of the ABI's structures against the C headers.
@@ -114,6 +123,7 @@ fn unit_tests(workspace: &Workspace) -> Result<usize> {
 /// The image is what boot loaders and the rest of the hypervisor rely on.
 fn built_image(workspace: &Workspace) -> Result<usize> {
     image::build(workspace)?;
+    image::build_guests(workspace)?;
     image_check::check(&workspace.image())
 }
 
@@ -125,7 +135,7 @@ fn passed_tests(said: &str) -> usize {
         .sum()
 }
 
-/// A cargo command for the workspace's default members: all but the image.
+/// A cargo command for the workspace's default members: all but the bare-metal images.
 fn host_cargo(workspace: &Workspace) -> Command {
     let mut cargo = image::plain_cargo();
     cargo.current_dir(workspace.root());

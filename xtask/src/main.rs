@@ -12,6 +12,7 @@ use clap::{Args, Parser, Subcommand};
 use fuzz::FuzzOptions;
 use xenocryst::bench::{self, BenchOptions};
 use xenocryst::boot_tests::{self, BootTestOptions, Outcome};
+use xenocryst::differences::{self, DiffOptions};
 use xenocryst::lab::{self, LabOptions};
 use xenocryst::map::{self, MapOptions};
 use xenocryst::run::{self, Hypervisor, RunOptions};
@@ -31,7 +32,7 @@ struct Cli {
 enum Command {
     /// Install missing packages, fetch the guest kernel and Xen, pack the guests (the others do this by themselves)
     Setup,
-    /// Build the hypervisor: target/xenocryst.elf
+    /// Build the hypervisor, target/xenocryst.elf, and our PV guests, target/guest/pv-*
     Build,
     /// Boot Debian's kernel to a shell on the terminal
     Run(RunOptions),
@@ -45,6 +46,8 @@ enum Command {
     Map(MapOptions),
     /// Measure the kernel alone, Xen and Xenocryst, and print one table
     Bench(BenchOptions),
+    /// Make the same memory requests on Xen and on Xenocryst, and print where the answers differ
+    Diff(DiffOptions),
     /// Write the pages under docs/ that are generated from the source
     Docs,
 }
@@ -74,7 +77,10 @@ fn main() -> Result<()> {
             lab::root::dom0_initrd(&workspace, &kernel)?;
             Ok(())
         }
-        Command::Build => image::build(&workspace),
+        Command::Build => {
+            image::build(&workspace)?;
+            image::build_guests(&workspace)
+        }
         Command::Run(options) => {
             build_if_ours(&workspace, &options.hypervisor)?;
             run::interactive(&workspace, &options)
@@ -94,6 +100,16 @@ fn main() -> Result<()> {
                 build_if_ours(&workspace, hypervisor)?;
             }
             map::map(&workspace, &options)
+        }
+        Command::Diff(options) => {
+            build_if_ours(&workspace, &options.hypervisor)?;
+            image::build_guests(&workspace)?;
+            let outcome = differences::compare(&workspace, &options)?;
+            if outcome.failed > 0 {
+                // What was printed says all there is to say.
+                std::process::exit(1);
+            }
+            Ok(())
         }
         Command::Docs => docs::write(&workspace),
     }
@@ -118,7 +134,7 @@ fn test(workspace: &Workspace, options: &TestOptions) -> Result<()> {
         Outcome::default()
     };
     let built = if boot_tests::any(&options.filter) {
-        build_if_ours(workspace, &options.hypervisor)
+        build_if_ours(workspace, &options.hypervisor).and_then(|()| image::build_guests(workspace))
     } else {
         Ok(())
     };

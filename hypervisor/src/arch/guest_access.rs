@@ -15,6 +15,8 @@ use zerocopy::{FromBytes, Immutable, IntoBytes};
 pub const HYPERVISOR_START: u64 = layout::HYPERVISOR_VIRT_START;
 /// First address above it (`HYPERVISOR_VIRT_END`).
 pub const HYPERVISOR_END: u64 = layout::HYPERVISOR_VIRT_END;
+/// First address above the canonical ones of the lower half.
+const LOWER_HALF_END: u64 = 1 << 47;
 
 /// Whether `len` bytes at `at` lie wholly outside the hypervisor's range, without wrapping.
 #[inline(always)]
@@ -24,6 +26,12 @@ pub fn is_guest_range(at: Vaddr, len: u64) -> bool {
         // The very last byte of the address space ends a range at 2^64.
         None => false,
     }
+}
+
+/// Whether something of the guest's may begin at `at`: a canonical address outside the hypervisor's range.
+#[inline(always)]
+pub fn is_guest_address(at: Vaddr) -> bool {
+    at.raw() < LOWER_HALF_END || at.raw() >= HYPERVISOR_END
 }
 
 /// Reads the 8 bytes at `at`.

@@ -9,7 +9,7 @@ use xenocryst_abi::{Mfn, PAGE_SIZE, Vaddr};
 use xenocryst_memory::DescriptorRef;
 
 use super::Vcpu;
-use crate::arch::{control, gdt};
+use crate::arch::{control, gdt, guest_access};
 use crate::mm::layout;
 use crate::mm::machine::engine;
 use crate::mm::per_domain::{GDT_PAGES, PerDomain};
@@ -107,23 +107,22 @@ pub fn gdt_frames(vcpu: &Vcpu) -> [u64; GUEST_GDT_PAGES] {
 /// Replaces `vcpu`'s LDT by `entries` descriptors at linear address `base`. The vCPU must be loaded on this CPU.
 ///
 /// # Errors
-/// `EINVAL` for more than 8192 entries, a base that is not page-aligned, or one in the hypervisor's range.
-pub fn set_ldt(vcpu: &'static Vcpu, base: u64, entries: u64) -> Result<(), Errno> {
-    let in_guest =
-        crate::arch::guest_access::is_guest_range(Vaddr::new(base), entries.saturating_mul(8));
+/// `EINVAL` for more than 8192 entries, or, if there are any, a base that is not page-aligned or not the guest's.
+pub fn set_ldt(vcpu: &'static Vcpu, base: u64, entries: u32) -> Result<(), Errno> {
+    let base = if entries == 0 { 0 } else { base };
+    // Where the table goes on into the hypervisor's range no page of it is ever mapped.
     if entries > 8192
         || !base.is_multiple_of(PAGE_SIZE)
-        || !in_guest
-        || !Vaddr::new(base).is_canonical()
+        || !guest_access::is_guest_address(Vaddr::new(base))
     {
         return Err(EINVAL);
     }
-    if vcpu.ldt_base.get() == base && u64::from(vcpu.ldt_entries.get()) == entries {
+    if vcpu.ldt_base.get() == base && vcpu.ldt_entries.get() == entries {
         return Ok(());
     }
     drop_ldt_pages(vcpu);
     vcpu.ldt_base.set(base);
-    vcpu.ldt_entries.set(entries as u32);
+    vcpu.ldt_entries.set(entries);
     load_ldt(crate::percpu::this_cpu().cpu, vcpu);
     Ok(())
 }

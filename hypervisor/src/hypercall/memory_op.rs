@@ -38,6 +38,16 @@ pub fn handle(call: &Call) -> Answer {
         op::INCREASE_RESERVATION => reservation(call, at, start, Kind::Increase),
         op::DECREASE_RESERVATION => reservation(call, at, start, Kind::Decrease),
         op::POPULATE_PHYSMAP => reservation(call, at, start, Kind::Populate),
+        // Only lists are worked through in pieces.
+        op::EXCHANGE
+        | op::MAXIMUM_RAM_PAGE
+        | op::CURRENT_RESERVATION
+        | op::MAXIMUM_RESERVATION
+        | op::MAXIMUM_GPFN
+            if start != 0 =>
+        {
+            Err(EINVAL.into())
+        }
         op::EXCHANGE => exchange::handle(call, at),
         op::MAXIMUM_RAM_PAGE => Ok(engine().maximum_ram_page().raw()),
         op::CURRENT_RESERVATION => Ok(u64::from(engine().owned_frames(subject(call, at)?.id))),
@@ -111,16 +121,52 @@ fn address_limit(mem_flags: u32) -> AddressLimit {
     AddressLimit::bits((mem_flags & 0xff) as u8)
 }
 
-/// Works through a reservation's list from extent `start`. The answer is the number of extents done, whatever stopped it.
+/// Bits of an address inside a page: no frame can be had below so few.
+const PAGE_BITS: u32 = 12;
+/// Most NUMA nodes that a machine may have.
+const MAX_NODES: u32 = 64;
+
+/// Whether frames can be had as the flags of a reservation want them: below an address, on a node, on demand. There is one
+/// node, 0; a guest may prefer any other, and insist on this one if it is the control domain.
+fn placement_is_possible(caller: &Domain, mem_flags: u32, kind: Kind) -> bool {
+    let bits = mem_flags & 0xff;
+    if bits != 0 && bits <= PAGE_BITS {
+        return false;
+    }
+    if kind == Kind::Populate && mem_flags & flag::POPULATE_ON_DEMAND != 0 {
+        return false;
+    }
+    let exact = mem_flags & flag::EXACT_NODE_REQUEST != 0;
+    let Some(node) = (mem_flags >> 8 & 0xff).checked_sub(1) else {
+        return true;
+    };
+    // Virtual nodes are for domains that were given some, and there are none.
+    if mem_flags & flag::VNODE != 0 {
+        return true;
+    }
+    if !caller.privileged {
+        return !exact;
+    }
+    node < MAX_NODES && (node == 0 || !exact || kind == Kind::Decrease)
+}
+
+/// Works through a reservation's list from extent `start`. The answer is the number of extents done, whatever stopped it,
+/// and be it that the request makes no sense.
 fn reservation(call: &Call, at: Vaddr, start: u64, kind: Kind) -> Answer {
     let request: MemoryReservation = match guest_access::read(at) {
         Ok(request) => request,
         Err(_) => return Ok(start),
     };
-    let domain = owners::other(call.vcpu.domain, request.domid)?;
-    let too_many = request.nr_extents > u64::MAX >> CMD_SHIFT || start > request.nr_extents;
-    let demand = request.mem_flags & flag::POPULATE_ON_DEMAND != 0;
-    if too_many || request.extent_order > 18 || demand {
+    // The most that a continuation's argument has room for.
+    if request.nr_extents > u64::from(u32::MAX >> CMD_SHIFT) || start >= request.nr_extents {
+        return Ok(start);
+    }
+    let Ok(domain) = owners::other(call.vcpu.domain, request.domid) else {
+        return Ok(start);
+    };
+    if !placement_is_possible(call.vcpu.domain, request.mem_flags, kind)
+        || request.extent_order > 18
+    {
         return Ok(start);
     }
     for index in start..request.nr_extents {
@@ -219,9 +265,4 @@ fn require_privilege(domain: &Domain) -> Result<(), Errno> {
     } else {
         Err(EPERM)
     }
-}
-
-/// Whether `id` names the caller itself.
-fn is_self(call: &Call, id: DomId) -> bool {
-    id == DomId::SELF || id == call.vcpu.domain.id
 }

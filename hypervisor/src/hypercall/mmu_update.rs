@@ -4,7 +4,7 @@
 //! batch makes room for events (I79), and its continuation stands wholly in its arguments (I82).
 //! Neighbours: the engine decides; `hypercall::tlb` flushes what the guest asks for.
 
-use xenocryst_abi::hypercall::errno::{EFAULT, EINVAL, Errno};
+use xenocryst_abi::hypercall::errno::{EFAULT, ESRCH, Errno};
 use xenocryst_abi::mmu::{MmuUpdate, UPDATE_PREEMPTED, uvmf};
 use xenocryst_abi::{DomId, Mfn, PAGE_SIZE, Vaddr};
 use xenocryst_memory::{Actors, Budget, Flush, Progress};
@@ -27,13 +27,17 @@ pub fn handle(call: &Call) -> Answer {
     if count == 1 && done_at == 0 && domains == u64::from(DomId::SELF.0) {
         return single(call, list);
     }
-    let (tables, pages) = parties(domain, domains)?;
+    let mut batch = Batch::new(list, count, done_at)?;
+    let tables = table_owner(domain, domains)?;
+    let pages = match owners::page_owner(domain, DomId(domains as u16)) {
+        Ok(pages) => pages,
+        Err(errno) => return batch.finish(Err(errno.into())),
+    };
     let actors = Actors {
         caller: &domain.memory,
         tables,
         pages,
     };
-    let mut batch = Batch::new(count, done_at)?;
     let mut budget = Budget::hypercall();
     while batch.index < batch.count {
         let at = Vaddr::new(list.wrapping_add(batch.index * REQUEST_SIZE));
@@ -77,24 +81,19 @@ fn owed(flush: Flush) {
     }
 }
 
-/// The owner of the tables and the owner of the frames, from `mmu_update`'s last argument: the latter's number in the low
-/// half; the former's plus one in the high half, 0 for the caller.
-fn parties(
+/// The owner of the tables, from the high half of `mmu_update`'s last argument: its number plus one, 0 for the caller. (The
+/// low half says whose the frames are.)
+fn table_owner(
     domain: &'static Domain,
     domains: u64,
-) -> Result<
-    (
-        &'static xenocryst_memory::DomainMemory,
-        &'static xenocryst_memory::DomainMemory,
-    ),
-    Errno,
-> {
-    let pages = owners::page_owner(domain, DomId(domains as u16))?;
-    let tables = match (domains >> 16) as u16 {
-        0 => &domain.memory,
-        number => &owners::other(domain, DomId(number - 1))?.memory,
-    };
-    Ok((tables, pages))
+) -> Result<&'static xenocryst_memory::DomainMemory, Errno> {
+    match (domains >> 16) as u16 {
+        0 => Ok(&domain.memory),
+        number => match DomId(number - 1) {
+            DomId::SELF => Err(ESRCH),
+            id => Ok(&owners::other(domain, id)?.memory),
+        },
+    }
 }
 
 /// How far a batch of `mmu_update` or `mmuext_op` has come.
@@ -110,15 +109,19 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// A batch of `count` requests, new or (with the [`PREEMPTED`] mark) going on.
+    /// A batch of `count` requests at `list`, new or (with the [`PREEMPTED`] mark) going on.
     ///
     /// # Errors
-    /// `EFAULT` if the number done before cannot be read.
-    pub fn new(count: u64, done_at: u64) -> Result<Self, Errno> {
+    /// `EFAULT` if the list cannot be the guest's.
+    pub fn new(list: u64, count: u64, done_at: u64) -> Result<Self, Errno> {
         let count = u64::from(count as u32);
         let mut before = 0;
         if count & PREEMPTED != 0 && done_at != 0 {
-            before = u64::from(guest_access::read::<u32>(Vaddr::new(done_at))?);
+            // Where it cannot be read it could not be written: then nobody is told.
+            before = guest_access::read::<u32>(Vaddr::new(done_at)).map_or(0, u64::from);
+        }
+        if !guest_access::is_guest_address(Vaddr::new(list)) {
+            return Err(EFAULT);
         }
         Ok(Self {
             index: 0,
@@ -132,21 +135,22 @@ impl Batch {
     #[inline]
     pub fn finish(&self, answer: Answer) -> Answer {
         if self.done_at != 0 {
-            self.report()?;
+            self.report();
         }
         answer
     }
 
-    fn report(&self) -> Result<(), Errno> {
+    /// Tells the guest how many were done, if the place that it gave can be written.
+    fn report(&self) {
         let total = (self.before + self.index) as u32;
-        guest_access::write(Vaddr::new(self.done_at), &total)
+        let _ = guest_access::write(Vaddr::new(self.done_at), &total);
     }
 
     /// Leaves the rest of the batch to a continuation.
     #[cold]
     pub fn pause(&self, call: &Call, list: u64, size: u64, domains: u64) -> Answer {
         if self.done_at != 0 {
-            self.report()?;
+            self.report();
         }
         let rest = (self.count - self.index) | PREEMPTED;
         Err(call.continue_with([
@@ -194,10 +198,10 @@ fn update_one(
         return Err(refused(call, &refusal));
     }
     let what = match flags & uvmf::FLUSHTYPE_MASK {
-        0 => return Ok(0),
         uvmf::TLB_FLUSH => tlb::What::All,
         uvmf::INVLPG => tlb::What::Page(Vaddr::new(address)),
-        _ => return Err(EINVAL.into()),
+        // The fourth value means nothing either.
+        _ => return Ok(0),
     };
     let scope = match flags & !uvmf::FLUSHTYPE_MASK {
         0 => tlb::Scope::Local,

@@ -47,8 +47,8 @@ impl From<Refusal> for Unfinished {
 #[inline(never)]
 pub fn handle(call: &Call) -> Answer {
     let [list, count, done_at, domain, ..] = call.args;
+    let mut batch = Batch::new(list, count, done_at)?;
     let pages = owners::governed_page_owner(call.vcpu.domain, DomId(domain as u16))?;
-    let mut batch = Batch::new(count, done_at)?;
     let mut budget = Budget::hypercall();
     while batch.index < batch.count {
         let at = Vaddr::new(list.wrapping_add(batch.index * OP_SIZE));
@@ -105,9 +105,9 @@ fn one(
         _ if !core::ptr::eq(pages, &vcpu.domain.memory) => Err(EPERM.into()),
         mmuext::NEW_BASEPTR => new_kernel_root(vcpu, frame, budget),
         mmuext::NEW_USER_BASEPTR => new_user_root(vcpu, frame, budget),
-        mmuext::SET_LDT => Ok(descriptors::set_ldt(vcpu, op.first, op.second)?),
-        mmuext::FLUSH_CACHE => flush_cache(vcpu, false),
-        mmuext::FLUSH_CACHE_GLOBAL => flush_cache(vcpu, true),
+        // The count is 32 bits wide.
+        mmuext::SET_LDT => Ok(descriptors::set_ldt(vcpu, op.first, op.second as u32)?),
+        mmuext::FLUSH_CACHE | mmuext::FLUSH_CACHE_GLOBAL => flush_cache(vcpu, op.command),
         _ => flush_tlb(vcpu, op),
     }
 }
@@ -168,13 +168,14 @@ fn new_user_root(vcpu: &'static Vcpu, frame: Mfn, budget: &mut Budget) -> Result
     Ok(())
 }
 
-fn flush_cache(vcpu: &Vcpu, everywhere: bool) -> Result<(), Unfinished> {
+fn flush_cache(vcpu: &Vcpu, command: u32) -> Result<(), Unfinished> {
+    let everywhere = command == mmuext::FLUSH_CACHE_GLOBAL;
     if !vcpu
         .domain
         .memory
         .change_io_access(|io| io.permits_something())
     {
-        return Err(EACCES.into());
+        return Err(if everywhere { EINVAL } else { EACCES }.into());
     }
     control::wbinvd();
     if everywhere {
@@ -185,24 +186,18 @@ fn flush_cache(vcpu: &Vcpu, everywhere: bool) -> Result<(), Unfinished> {
 
 fn flush_tlb(vcpu: &'static Vcpu, op: &Op) -> Result<(), Unfinished> {
     let domain = vcpu.domain;
+    // An address that is not the guest's has no translation of the guest's: `tlb::flush` passes over it.
     let page = tlb::What::Page(Vaddr::new(op.first));
+    let chosen = || tlb::of_vcpus(domain, Vaddr::new(op.second)).map_err(|_| EINVAL);
     let (scope, what) = match op.command {
         mmuext::TLB_FLUSH_LOCAL => (tlb::Scope::Local, tlb::What::All),
         mmuext::INVLPG_LOCAL => (tlb::Scope::Local, page),
-        mmuext::TLB_FLUSH_MULTI => (
-            tlb::of_vcpus(domain, Vaddr::new(op.second))?,
-            tlb::What::All,
-        ),
-        mmuext::INVLPG_MULTI => (tlb::of_vcpus(domain, Vaddr::new(op.second))?, page),
+        mmuext::TLB_FLUSH_MULTI => (chosen()?, tlb::What::All),
+        mmuext::INVLPG_MULTI => (chosen()?, page),
         mmuext::TLB_FLUSH_ALL => (tlb::all_of(domain), tlb::What::All),
         mmuext::INVLPG_ALL => (tlb::all_of(domain), page),
         _ => return Err(ENOSYS.into()),
     };
-    if let tlb::What::Page(at) = what
-        && !guest_access::is_guest_range(at, 1)
-    {
-        return Err(EINVAL.into());
-    }
     tlb::flush(scope, what);
     Ok(())
 }

@@ -20,14 +20,12 @@ pub const ARCHITECTURAL_IOPL: u64 = 1 << kind::ARCHITECTURAL_IOPL;
 /// Switches one assist on or off.
 pub fn handle(call: &Call) -> Answer {
     let [command, kind, ..] = call.args;
-    let bit = u32::try_from(kind)
-        .ok()
-        .and_then(|kind| 1_u64.checked_shl(kind))
-        .unwrap_or(0);
+    // Both arguments are 32 bits wide.
+    let bit = 1_u64.checked_shl(kind as u32).unwrap_or(0);
     if bit & KNOWN == 0 {
         return Err(EINVAL.into());
     }
-    match command {
+    match u64::from(command as u32) {
         ENABLE => call.vcpu.domain.vm_assist.fetch_or(bit, Ordering::AcqRel),
         DISABLE => call.vcpu.domain.vm_assist.fetch_and(!bit, Ordering::AcqRel),
         _ => return Err(ENOSYS.into()),

@@ -11,7 +11,7 @@ use xenocryst_abi::{Mfn, Pfn, Vaddr};
 
 use super::super::owners;
 use super::super::{Answer, Call, report_refusal};
-use super::{address_limit, is_self};
+use super::address_limit;
 use crate::arch::guest_access;
 use crate::domain::Domain;
 use crate::mm::machine::engine;
@@ -29,24 +29,48 @@ struct Chunk {
     output: u64,
 }
 
-/// Exchanges what is left of the request at `at`.
+/// Exchanges what is left of the request at `at`, and tells how much of it is done, also where it is refused.
 pub fn handle(call: &Call, at: Vaddr) -> Answer {
     let request: MemoryExchange = guest_access::read(at)?;
-    let domain = owners::other(call.vcpu.domain, request.input.domid)?;
-    let chunk = check(call, domain, &request)?;
+    if request.nr_exchanged == request.input.nr_extents && lists_agree(call, &request).is_ok() {
+        return Ok(0);
+    }
     let mut done = request.nr_exchanged;
-    while done < request.input.nr_extents {
-        if done != request.nr_exchanged && this_cpu().work.load(Ordering::Relaxed) != 0 {
+    let answer = exchange(call, at, &request, &mut done);
+    guest_access::write_u64(at.wrapping_add(NR_EXCHANGED), done)?;
+    answer
+}
+
+/// Exchanges chunk by chunk, beginning with the one that input extent `done` is in.
+fn exchange(call: &Call, at: Vaddr, request: &MemoryExchange, done: &mut u64) -> Answer {
+    lists_agree(call, request)?;
+    let domain = check(call, request)?;
+    let chunk = Chunk::of(request);
+    *done -= *done % chunk.input;
+    let first = *done;
+    while *done < request.input.nr_extents {
+        if *done != first && this_cpu().work.load(Ordering::Relaxed) != 0 {
             return Err(call.continue_with([u64::from(op::EXCHANGE), at.raw(), 0, 0, 0, 0]));
         }
-        one_chunk(call, domain, &request, chunk, done)?;
-        done += chunk.input;
-        guest_access::write_u64(at.wrapping_add(NR_EXCHANGED), done)?;
+        one_chunk(call, domain, request, chunk, *done)?;
+        *done += chunk.input;
     }
     Ok(0)
 }
 
-fn check(call: &Call, domain: &'static Domain, request: &MemoryExchange) -> Result<Chunk, Errno> {
+impl Chunk {
+    /// What is exchanged whole: the larger of the two orders decides.
+    fn of(request: &MemoryExchange) -> Self {
+        let (input, output) = (request.input.extent_order, request.output.extent_order);
+        Self {
+            input: 1 << output.saturating_sub(input),
+            output: 1 << input.saturating_sub(output),
+        }
+    }
+}
+
+/// Whether both lists are of one size, of orders that the caller may ask for, and for one domain.
+fn lists_agree(call: &Call, request: &MemoryExchange) -> Result<(), Errno> {
     let (input, output) = (&request.input, &request.output);
     let most = if call.vcpu.domain.privileged {
         MOST_ORDER.0
@@ -56,41 +80,31 @@ fn check(call: &Call, domain: &'static Domain, request: &MemoryExchange) -> Resu
     if input.extent_order > most || output.extent_order > most {
         return Err(EPERM);
     }
-    let same =
-        input.domid == output.domid || (is_self(call, input.domid) && is_self(call, output.domid));
-    let fits = |count: u64, order: u32| count <= u64::MAX >> (order + 12);
+    let fits = |count: u64, order: u32| count <= u64::MAX >> order;
     if request.nr_exchanged > input.nr_extents
-        || !same
-        || domain.is_stopped()
+        || input.domid != output.domid
         || !fits(input.nr_extents, input.extent_order)
         || !fits(output.nr_extents, output.extent_order)
         || input.nr_extents << input.extent_order != output.nr_extents << output.extent_order
     {
         return Err(EINVAL);
     }
-    for list in [input, output] {
-        if !guest_access::is_guest_range(list.extent_start, list.nr_extents.saturating_mul(8)) {
+    Ok(())
+}
+
+/// Whose frames are exchanged, if the lists may be the guest's and it may ask for that domain. What is read and written is
+/// checked at each access.
+fn check(call: &Call, request: &MemoryExchange) -> Result<&'static Domain, Errno> {
+    for list in [&request.input, &request.output] {
+        if !guest_access::is_guest_address(list.extent_start) {
             return Err(EFAULT);
         }
     }
-    let chunk = if input.extent_order <= output.extent_order {
-        Chunk {
-            input: 1 << (output.extent_order - input.extent_order),
-            output: 1,
-        }
-    } else {
-        Chunk {
-            input: 1,
-            output: 1 << (input.extent_order - output.extent_order),
-        }
-    };
-    // A chunk that was begun is finished, so progress is always a whole number of chunks.
-    if !request.nr_exchanged.is_multiple_of(chunk.input)
-        || !input.nr_extents.is_multiple_of(chunk.input)
-    {
+    let domain = owners::other(call.vcpu.domain, request.input.domid)?;
+    if domain.is_stopped() {
         return Err(EINVAL);
     }
-    Ok(chunk)
+    Ok(domain)
 }
 
 fn one_chunk(
@@ -116,8 +130,8 @@ fn one_chunk(
         )
         .map_err(|_| ENOMEM)?;
     for index in done..done + chunk.input {
-        let taken =
-            guest_access::read_u64(input.extent_start.wrapping_add(index * 8)).and_then(|first| {
+        let taken = guest_access::read_u64(input.extent_start.wrapping_add(index.wrapping_mul(8)))
+            .and_then(|first| {
                 engine()
                     .exchange_in(
                         memory,
@@ -148,7 +162,10 @@ fn give(
     let first = done / chunk.input * chunk.output;
     let mut answer = Ok(());
     for index in first..first + chunk.output {
-        let slot = request.output.extent_start.wrapping_add(index * 8);
+        let slot = request
+            .output
+            .extent_start
+            .wrapping_add(index.wrapping_mul(8));
         let pfn = guest_access::read_u64(slot).unwrap_or_else(|errno| {
             answer = Err(errno);
             u64::MAX

@@ -1,0 +1,247 @@
+//! `cargo xtask diff`: the same requests to real Xen and to Xenocryst, and where the answers differ.
+//!
+//! A PV kernel of ours (`guest/src/bin/diff/`) is booted on both in the same machine. It prints what it asks and what it is
+//! answered: scripted requests line by line, random ones as one digest for a block of them. Where digests differ, the
+//! block is run again on both with a line for each request.
+//!
+//! What it keeps true: nothing is passed over: every line of one transcript is compared with its counterpart, and a
+//! difference is an error unless [`known`] lists it with its reason. Neighbours: [`crate::docs`] writes the page.
+
+mod known;
+mod transcript;
+
+use std::fmt::Write;
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow};
+use clap::Args;
+
+use crate::boot_tests::Outcome;
+use crate::machine::{Machine, Payload};
+use crate::progress::step;
+use crate::pv_guest::PvGuest;
+use crate::run::{Hypervisor, hypervisor_options};
+use crate::vm::Vm;
+use crate::workspace::Workspace;
+
+use known::KNOWN;
+use transcript::{Difference, Place, Transcript};
+
+/// Requests in a block: what the guest makes unless told otherwise.
+const BLOCK: u64 = 64;
+/// Blocks with differences that are looked into; further ones are counted.
+const LOOKED_INTO: usize = 8;
+/// Time for a machine to start and for the scripted part.
+const START: Duration = Duration::from_secs(120);
+/// Requests that a machine makes in a second at the very least.
+const SLOWEST: u64 = 100;
+/// What either hypervisor says when the guest is no more.
+const STOPPED: &str = r"Dom0 crashed|Dom0 has stopped";
+/// RAM of the machine, and of the guest, MiB. The guest tells only frames of the first GiB apart.
+const MACHINE_MIB: u32 = 512;
+const GUEST_MIB: u32 = 64;
+
+/// The options of `cargo xtask diff`.
+#[derive(Args, Clone, Debug)]
+pub struct DiffOptions {
+    /// How many random requests to compare
+    #[arg(long, value_name = "N", default_value_t = 20_000)]
+    pub requests: u64,
+    /// What the random requests follow from
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub seed: u64,
+    /// Run only this block of random requests, and print it on both
+    #[arg(long, value_name = "N")]
+    pub block: Option<u64>,
+    /// What to compare with Xen
+    #[arg(long, value_name = "xenocryst|FILE", default_value = "xenocryst", value_parser = Hypervisor::parse)]
+    pub hypervisor: Hypervisor,
+}
+
+/// What the guest is to do.
+#[derive(Clone, Copy, Debug)]
+struct Plan {
+    seed: u64,
+    first: u64,
+    blocks: u64,
+    /// Each request is printed, and there is no scripted part.
+    closely: bool,
+}
+
+impl Plan {
+    /// The guest's command line.
+    fn arguments(self) -> String {
+        let closely = if self.closely {
+            " verbose no-script"
+        } else {
+            ""
+        };
+        format!(
+            "seed={} first={} blocks={} requests={BLOCK}{closely}",
+            self.seed, self.first, self.blocks
+        )
+    }
+
+    /// Time that it may take.
+    fn patience(self) -> Duration {
+        START + Duration::from_secs(self.blocks * BLOCK / SLOWEST)
+    }
+}
+
+/// Compares, and prints the differences and a summary; the outcome counts lines and blocks.
+///
+/// # Errors
+/// When a machine cannot be started.
+pub fn compare(workspace: &Workspace, options: &DiffOptions) -> Result<Outcome> {
+    let plan = match options.block {
+        Some(block) => Plan {
+            seed: options.seed,
+            first: block,
+            blocks: 1,
+            closely: true,
+        },
+        None => Plan {
+            seed: options.seed,
+            first: 0,
+            blocks: options.requests.div_ceil(BLOCK),
+            closely: false,
+        },
+    };
+    let [xen, ours] = both(workspace, options, plan)?;
+    if plan.closely {
+        print!("{}", transcript::beside(&xen, &ours));
+    }
+    let differences = transcript::differences(&xen, &ours);
+    let (known, unknown): (Vec<_>, Vec<_>) =
+        differences.into_iter().partition(|found| is_known(found));
+    for (count, difference) in unknown.iter().enumerate() {
+        match difference.place {
+            Place::Block(block) if !plan.closely => {
+                if count < LOOKED_INTO {
+                    println!("{}", looked_into(workspace, options, block)?);
+                } else {
+                    println!("block {block} differs too");
+                }
+            }
+            _ => println!("{difference}"),
+        }
+    }
+    let compared = xen.lines().len().max(ours.lines().len());
+    println!(
+        "{} random requests and {} lines compared: {} differences, {} deliberate ones",
+        plan.blocks * BLOCK,
+        compared,
+        unknown.len(),
+        known.len()
+    );
+    Ok(Outcome {
+        passed: compared.saturating_sub(unknown.len()),
+        failed: unknown.len(),
+    })
+}
+
+/// Runs one block on both with every request printed, and says where they part.
+fn looked_into(workspace: &Workspace, options: &DiffOptions, block: u64) -> Result<String> {
+    let plan = Plan {
+        seed: options.seed,
+        first: block,
+        blocks: 1,
+        closely: true,
+    };
+    let [xen, ours] = both(workspace, options, plan)?;
+    let mut said = match transcript::differences(&xen, &ours).into_iter().next() {
+        Some(first) => first.to_string(),
+        None => format!("block {block} differed, but not when run alone\n"),
+    };
+    let _ = write!(
+        said,
+        "  to see it: cargo xtask diff --seed {} --block {block}",
+        options.seed
+    );
+    Ok(said)
+}
+
+/// What the guest says on Xen and on Xenocryst.
+fn both(workspace: &Workspace, options: &DiffOptions, plan: Plan) -> Result<[Transcript; 2]> {
+    let what = match plan.closely {
+        true => format!("Running block {} on both", plan.first),
+        false => format!("Running {} requests on both", plan.blocks * BLOCK),
+    };
+    step(&what, || {
+        thread::scope(|scope| {
+            let xen = scope.spawn(|| transcript(workspace, &Hypervisor::Xen, "xen", plan));
+            let ours = transcript(workspace, &options.hypervisor, "xenocryst", plan)?;
+            let xen = xen
+                .join()
+                .map_err(|_| anyhow!("the thread with Xen panicked"))??;
+            Ok([xen, ours])
+        })
+    })
+}
+
+/// What the guest says on one hypervisor. A machine that does not come to its end has said what it has said.
+fn transcript(
+    workspace: &Workspace,
+    hypervisor: &Hypervisor,
+    name: &str,
+    plan: Plan,
+) -> Result<Transcript> {
+    let image = hypervisor
+        .image(workspace)?
+        .context("a hypervisor is needed")?;
+    // Refused requests are what most of this is: so nothing is logged of them.
+    let quiet = format!("dom0_mem={GUEST_MIB}M noreboot loglvl=none guest_loglvl=none");
+    let mut machine = Machine::new(Payload::Hypervisor {
+        image,
+        options: hypervisor_options(&quiet, MACHINE_MIB),
+        kernel: PvGuest::Diff.file(workspace),
+        kernel_args: plan.arguments(),
+        initrd: None,
+    });
+    machine.mem_mib = MACHINE_MIB;
+    let log = workspace.target().join("diff").join(format!("{name}.log"));
+    let mut vm = Vm::start(&machine, &log)?;
+    let end = vm
+        .expect(&format!("^{}$|{STOPPED}", transcript::END), plan.patience())
+        .and_then(|found| match found.first() {
+            Some(end) if end == transcript::END => Ok(()),
+            _ => Err(anyhow!("the guest crashed")),
+        });
+    Ok(Transcript::new(&vm.transcript(), end.err()))
+}
+
+/// Whether the difference is a deliberate one.
+fn is_known(difference: &Difference) -> bool {
+    let Place::Line(line) = &difference.place else {
+        return false;
+    };
+    KNOWN.iter().any(|known| {
+        line.starts_with(known.line)
+            && difference.xen.contains(known.xen)
+            && difference.ours.contains(known.ours)
+    })
+}
+
+const HEAD: &str = "\
+# Differences from Xen
+
+Where Xenocryst answers a request about memory otherwise than Xen 4.17, and why. `cargo xtask diff` makes the same scripted
+and random requests on both and fails at any difference that is not in this table, which is generated from
+`host/src/differences/known.rs` by `cargo xtask docs`.
+";
+
+/// The whole of `docs/differences.md`.
+#[must_use]
+pub fn page() -> String {
+    let mut page = String::from(HEAD);
+    page.push_str("\n| Request | Xen | Xenocryst | Why |\n|---|---|---|---|\n");
+    for known in KNOWN {
+        let _ = writeln!(
+            page,
+            "| {} | {} | {} | {} |",
+            known.line, known.xen, known.ours, known.reason
+        );
+    }
+    page
+}
