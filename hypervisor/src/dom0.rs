@@ -36,10 +36,16 @@ pub fn start() {
         command_line: info.module_options(0).unwrap_or(""),
     };
     let domain = make_domain(options);
-    let nr_pages = memory_for(options, &files) / PAGE_SIZE;
+    let bytes = memory_for(options, &files);
+    let nr_pages = bytes / PAGE_SIZE;
+    // Without a word about more, what it starts with is what it may have.
+    let most = options
+        .dom0_mem
+        .limit(bytes)
+        .map_or(nr_pages, |limit| (limit / PAGE_SIZE).max(nr_pages));
     domain
         .memory
-        .set_max_pages(u32::try_from(nr_pages).unwrap_or(u32::MAX));
+        .set_max_pages(u32::try_from(most).unwrap_or(u32::MAX));
     let first = domain.vcpu(0).expect("made above");
     if let Err(failure) = builder::build(domain, first, files, nr_pages) {
         panic!("dom0 cannot be built: {failure}");

@@ -6,7 +6,7 @@
 use core::sync::atomic::Ordering;
 
 use xenocryst_abi::Vaddr;
-use xenocryst_abi::hypercall::errno::EFAULT;
+use xenocryst_abi::hypercall::errno::{EFAULT, EINVAL};
 
 use super::{Answer, Call, Stop, errno_word, invoke, number};
 use crate::arch::guest_access;
@@ -21,6 +21,10 @@ const CHECK_EVERY: u64 = 16;
 #[inline(never)]
 pub fn handle(call: &Call) -> Answer {
     let [list, count, ..] = call.args;
+    let count = u64::from(count as u32);
+    if !guest_access::is_guest_address(Vaddr::new(list)) {
+        return Err(EFAULT.into());
+    }
     for index in 0..count {
         let rest = |done: u64| {
             [
@@ -46,7 +50,13 @@ pub fn handle(call: &Call) -> Answer {
             vcpu: call.vcpu,
             args: [a, b, c, d, e, f],
         };
-        let result = match invoke(op, &inner) {
+        let answer = if op == number::MULTICALL {
+            // One batch at a time: there is one continuation.
+            Err(EINVAL.into())
+        } else {
+            invoke(op, &inner)
+        };
+        let result = match answer {
             Ok(value) => value,
             Err(Stop::Errno(errno)) => errno_word(errno),
             Err(Stop::Continue) => {

@@ -40,20 +40,20 @@ pub const SLOTS: [usize; 12] = [0, 1, 2, 3, 4, 5, 254, 255, 272, 273, 510, 511];
 const MACHINE: usize = 1 << 18;
 
 /// Frame numbers that mean the same on every hypervisor: devices, the first MiB, and what does not exist.
-pub const MACHINE_FRAMES: [u64; 12] = [
+pub const MACHINE_FRAMES: [u64; 9] = [
     0xa0,
     0xb8,
     0xf0,
-    0xfec00,
     0xfee00,
-    0xfed00,
     0xf0000,
-    0x10,
     0x100_0000,
     0xff_ffff_ffff,
     0xf_ffff_ffff,
     0x7f_ffff_ffff,
 ];
+
+/// More of them, which hypervisors treat in ways of their own: for the script.
+pub const PECULIAR_FRAMES: [u64; 3] = [0x10, 0xfec00, 0xfed00];
 
 /// Pages of this kernel's own, reached by address only.
 #[repr(C, align(4096))]
@@ -198,7 +198,8 @@ impl<'d> World<'d> {
             return Name('H', 0);
         }
         let Some(pfn) = owner(mfn) else {
-            return if mfn == 0 || mfn == 0xff_ffff_fffe || MACHINE_FRAMES.contains(&mfn) {
+            let known = MACHINE_FRAMES.contains(&mfn) || PECULIAR_FRAMES.contains(&mfn);
+            return if mfn == 0 || mfn == 0xff_ffff_fffe || known {
                 Name('m', mfn)
             } else {
                 Name('?', 0)

@@ -92,11 +92,16 @@ fn lists_agree(call: &Call, request: &MemoryExchange) -> Result<(), Errno> {
     Ok(())
 }
 
-/// Whose frames are exchanged, if the lists may be the guest's and it may ask for that domain. What is read and written is
-/// checked at each access.
+/// Whose frames are exchanged, if what is left of the lists may be the guest's and it may ask for that domain. What is read
+/// and written is checked at each access.
 fn check(call: &Call, request: &MemoryExchange) -> Result<&'static Domain, Errno> {
-    for list in [&request.input, &request.output] {
-        if !guest_access::is_guest_address(list.extent_start) {
+    let (input, output) = (&request.input, &request.output);
+    let done = request.nr_exchanged >> output.extent_order.saturating_sub(input.extent_order)
+        << input.extent_order.saturating_sub(output.extent_order);
+    for (list, first) in [(input, request.nr_exchanged), (output, done)] {
+        let begin = list.extent_start.wrapping_add(first.wrapping_mul(8));
+        let left = list.nr_extents.wrapping_sub(first);
+        if left >= u64::MAX / 8 || !guest_access::is_guest_address(begin) {
             return Err(EFAULT);
         }
     }

@@ -34,8 +34,10 @@ impl Script<'_, '_> {
     pub(super) fn bad_arguments(&mut self) {
         for (address, name) in BAD_POINTERS {
             for (call, place, mut arguments) in POINTED {
-                // A null trap table is a request of its own: no table.
-                if call == number::SET_TRAP_TABLE && matches!(name, "null" | "read-only") {
+                // No trap table, or a multicall of zeros, which asks for none, would be a request of its own.
+                if call == number::SET_TRAP_TABLE && matches!(name, "null" | "read-only")
+                    || call == number::MULTICALL && name == "read-only"
+                {
                     continue;
                 }
                 // What is there is not the same everywhere.

@@ -1,7 +1,9 @@
 //! The hypervisor's range as a guest sees it.
 
 use xenocryst_guest::abi::layout;
+use xenocryst_guest::abi::trap::page_fault;
 use xenocryst_guest::access;
+use xenocryst_guest::trap::Fault;
 
 use super::{Ended, Script};
 
@@ -23,11 +25,22 @@ impl Script<'_, '_> {
             (0xffff_7fff_ffff_fff8, "non-canonical end"),
             (0x10_0000, "nothing"),
         ] {
-            let read = access::read_u64(address).map(drop);
+            let read = own_business(address, access::read_u64(address).map(drop));
             self.tell(format_args!("read {name}"), Ended(read));
             // SAFETY: nothing of ours is there.
-            let written = unsafe { access::write_u64(address, 0) };
+            let written = own_business(address, unsafe { access::write_u64(address, 0) });
             self.tell(format_args!("write {name}"), Ended(written));
         }
     }
+}
+
+/// What the hypervisor has mapped behind the M2P is its own business: so is the bit that says that something is there.
+fn own_business(address: u64, ended: Result<(), Fault>) -> Result<(), Fault> {
+    let behind = layout::MACH2PHYS_VIRT_END..layout::HYPERVISOR_VIRT_END;
+    ended.map_err(|mut fault| {
+        if behind.contains(&address) {
+            fault.error &= !u64::from(page_fault::PRESENT);
+        }
+        fault
+    })
 }
