@@ -18,10 +18,17 @@ use crate::mmu;
 /// Vectors that have handlers: the CPU's exceptions.
 pub const VECTORS: usize = 32;
 
+/// [`Fault::vector`] of the failsafe callback: the hypervisor could not return as it was asked to.
+pub const FAILSAFE: u64 = 256;
+/// [`Fault::vector`] of a system call by the user's program.
+pub const SYSCALL: u64 = 257;
+/// [`Fault::vector`] of an event.
+pub const EVENT: u64 = 258;
+
 /// A fault, as the hypervisor told it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fault {
-    /// The exception.
+    /// The exception, or [`FAILSAFE`], [`SYSCALL`] or [`EVENT`].
     pub vector: u64,
     /// Its error code; 0 where there is none.
     pub error: u64,
@@ -64,6 +71,25 @@ global_asm!(
     "    .set guest_vector, guest_vector + 1",
     ".endr",
     ".noaltmacro",
+    // Not exceptions, but ways into the kernel: their numbers are above those of the exceptions.
+    ".globl guest_trap_failsafe",
+    "guest_trap_failsafe:",
+    "    lea rdi, [rsp + 48]",
+    "    xor esi, esi",
+    "    mov edx, {failsafe}",
+    "    jmp guest_trap_common",
+    ".globl guest_trap_syscall",
+    "guest_trap_syscall:",
+    "    lea rdi, [rsp + 16]",
+    "    xor esi, esi",
+    "    mov edx, {syscall}",
+    "    jmp guest_trap_common",
+    ".globl guest_trap_event",
+    "guest_trap_event:",
+    "    lea rdi, [rsp + 16]",
+    "    xor esi, esi",
+    "    mov edx, {event}",
+    "    jmp guest_trap_common",
     ".balign 16",
     "guest_trap_common:",
     "    cld",
@@ -100,12 +126,18 @@ global_asm!(
     ".popsection",
     vectors = const VECTORS,
     stub_size = const STUB_SIZE,
+    failsafe = const FAILSAFE,
+    syscall = const SYSCALL,
+    event = const EVENT,
     caught = sym caught,
     recovery = sym RECOVERY,
 );
 
 unsafe extern "C" {
     static guest_trap_stubs: [u8; 0];
+    static guest_trap_failsafe: [u8; 0];
+    static guest_trap_syscall: [u8; 0];
+    static guest_trap_event: [u8; 0];
     fn guest_attempt(code: extern "C" fn(*mut u8), argument: *mut u8) -> u32;
 }
 
@@ -124,41 +156,59 @@ static SHARED_PAGE: SharedPage = SharedPage([0; PAGE_SIZE as usize]);
 /// Bytes from one stub to the next.
 const STUB_SIZE: u64 = 32;
 
-/// Maps the shared page and registers a handler for every exception.
+/// Maps the shared page and registers a handler for every exception, and the callbacks.
 pub(crate) fn init(domain: &Domain) {
     let page = &raw const SHARED_PAGE as u64;
     // SAFETY: nothing else uses the page that was mapped there.
     if unsafe { mmu::map_page(page, domain.shared_info().mfn(), true) } == 0 {
         SHARED.store(page, Ordering::Relaxed);
     }
-    let mut table = [const {
-        TrapInfo {
-            vector: 0,
-            flags: 0,
-            cs: 0,
-            pad: 0,
-            address: 0,
-        }
-    }; VECTORS + 1];
+    register();
+}
+
+/// Registers a handler for every exception, and the callbacks.
+///
+/// # Panics
+/// When the hypervisor refuses.
+pub fn register() {
+    let none = TrapInfo {
+        vector: 0,
+        flags: 0,
+        cs: 0,
+        pad: 0,
+        address: 0,
+    };
+    let mut table = [none; VECTORS + 1];
     for (vector, entry) in table.iter_mut().take(VECTORS).enumerate() {
         *entry = TrapInfo {
             vector: vector as u8,
-            flags: 0,
+            // A user's program may raise breakpoints.
+            flags: if vector == 3 { 3 } else { 0 },
             cs: segment::FLAT_KERNEL_CS,
             pad: 0,
             address: stub(vector as u64),
         };
     }
+    let callbacks = [stub(EVENT), stub(FAILSAFE), stub(SYSCALL), 0, 0];
     // SAFETY: the handlers are ours.
-    let answer =
-        unsafe { hypercall::call(number::SET_TRAP_TABLE, [table.as_ptr() as u64, 0, 0, 0, 0]) };
-    assert!(answer == 0, "set_trap_table: {answer}");
+    let answers = unsafe {
+        [
+            hypercall::call(number::SET_TRAP_TABLE, [table.as_ptr() as u64, 0, 0, 0, 0]),
+            hypercall::call(number::SET_CALLBACKS, callbacks),
+        ]
+    };
+    assert!(answers == [0, 0], "trap table and callbacks: {answers:?}");
 }
 
-/// Address of the handler of `vector`.
+/// Address of the handler of `vector`: an exception, or one of [`FAILSAFE`], [`SYSCALL`], [`EVENT`].
 #[must_use]
 pub fn stub(vector: u64) -> u64 {
-    &raw const guest_trap_stubs as u64 + STUB_SIZE * vector
+    match vector {
+        FAILSAFE => &raw const guest_trap_failsafe as u64,
+        SYSCALL => &raw const guest_trap_syscall as u64,
+        EVENT => &raw const guest_trap_event as u64,
+        _ => &raw const guest_trap_stubs as u64 + STUB_SIZE * vector,
+    }
 }
 
 /// Address of the shared page in this kernel's space.

@@ -115,8 +115,7 @@ pub fn compare(workspace: &Workspace, options: &DiffOptions) -> Result<Outcome> 
         print!("{}", transcript::beside(&xen, &ours));
     }
     let differences = transcript::differences(&xen, &ours);
-    let (known, unknown): (Vec<_>, Vec<_>) =
-        differences.into_iter().partition(|found| is_known(found));
+    let (known, unknown): (Vec<_>, Vec<_>) = differences.into_iter().partition(is_known);
     let mut blocks = 0;
     for difference in &unknown {
         match difference.place {

@@ -16,7 +16,7 @@ use xenocryst_abi::hypercall::errno::{
 use xenocryst_abi::memory_op::{
     CMD_MASK, CMD_SHIFT, MemoryDomain, MemoryReservation, VnumaTopologyInfo, flag, op,
 };
-use xenocryst_abi::{DomId, Mfn, Pfn, Vaddr};
+use xenocryst_abi::{Mfn, Pfn, Vaddr};
 use xenocryst_memory::{AddressLimit, Refusal};
 
 use super::{Answer, Call, owners, refused, report_refusal};
@@ -44,17 +44,33 @@ pub fn handle(call: &Call) -> Answer {
         | op::CURRENT_RESERVATION
         | op::MAXIMUM_RESERVATION
         | op::MAXIMUM_GPFN
+        | op::REMOVE_FROM_PHYSMAP
+        | op::CLAIM_PAGES
+        | op::GET_VNUMAINFO
+        | op::RESERVED_DEVICE_MEMORY_MAP
             if start != 0 =>
         {
             Err(EINVAL.into())
         }
+        op::MEMORY_MAP
+        | op::SET_MEMORY_MAP
+        | op::MACHINE_MEMORY_MAP
+        | op::MACHPHYS_MAPPING
+        | op::MACHPHYS_MFN_LIST
+        | op::GET_SHARING_FREED_PAGES
+        | op::GET_SHARING_SHARED_PAGES
+            if start != 0 =>
+        {
+            Err(ENOSYS.into())
+        }
         op::EXCHANGE => exchange::handle(call, at),
-        op::MAXIMUM_RAM_PAGE => Ok(engine().maximum_ram_page().raw()),
+        // One more than the number of the last frame, as on Xen.
+        op::MAXIMUM_RAM_PAGE => Ok(engine().maximum_ram_page().raw() + 1),
         op::CURRENT_RESERVATION => Ok(u64::from(engine().owned_frames(subject(call, at)?.id))),
         op::MAXIMUM_RESERVATION => Ok(u64::from(subject(call, at)?.memory.max_pages())),
         op::MAXIMUM_GPFN => maximum_gpfn(subject(call, at)?),
         op::MACHINE_MEMORY_MAP => maps::machine_memory_map(call, at),
-        op::MACHPHYS_MAPPING => maps::machphys_mapping(at),
+        op::MACHPHYS_MAPPING => maps::machphys_mapping(call, at),
         op::MACHPHYS_MFN_LIST => maps::machphys_mfn_list(at),
         op::ACQUIRE_RESOURCE => resource::acquire(call, at, start),
         op::MEMORY_MAP => maps::memory_map(call, at),
@@ -79,11 +95,8 @@ fn subject(call: &Call, at: Vaddr) -> Result<&'static Domain, Errno> {
 /// `XENMEM_get_vnumainfo`: no domain has nodes of its own.
 fn no_vnuma(call: &Call, at: Vaddr) -> Answer {
     let request: VnumaTopologyInfo = guest_access::read(at)?;
-    let id = request.domid;
-    if !is_self(call, id) {
-        // The answer to a domain that may not ask is that there is none such.
-        owners::other(call.vcpu.domain, id).map_err(|_| ESRCH)?;
-    }
+    // The answer to a domain that may not ask is that there is none such.
+    owners::other(call.vcpu.domain, request.domid).map_err(|_| ESRCH)?;
     Err(EOPNOTSUPP.into())
 }
 

@@ -102,6 +102,7 @@ fn one(
         mmuext::CLEAR_PAGE => Ok(engine().clear_page(pages, frame)?),
         mmuext::COPY_PAGE => Ok(engine().copy_page(pages, frame, Mfn::new(op.second))?),
         mmuext::MARK_SUPER | mmuext::UNMARK_SUPER => Err(EOPNOTSUPP.into()),
+        command if mmuext::name(command).is_none() => Err(ENOSYS.into()),
         _ if !core::ptr::eq(pages, &vcpu.domain.memory) => Err(EPERM.into()),
         mmuext::NEW_BASEPTR => new_kernel_root(vcpu, frame, budget),
         mmuext::NEW_USER_BASEPTR => new_user_root(vcpu, frame, budget),

@@ -40,11 +40,8 @@ pub fn all_of(domain: &Domain) -> Scope {
 /// # Errors
 /// `EFAULT` if the map cannot be read.
 pub fn of_vcpus(domain: &Domain, bitmap: Vaddr) -> Result<Scope, Errno> {
-    // One byte at a time: the map has as many bits as the domain has vCPUs, and may end at a page's end.
-    let mut bytes = [0_u8; 8];
-    let length = (domain.max_vcpus as usize).div_ceil(8).min(8);
-    guest_access::copy_from(&mut bytes[..length], bitmap)?;
-    let wanted = u64::from_le_bytes(bytes);
+    // The map is made of whole words, of which the first has all the vCPUs there can be.
+    let wanted = guest_access::read_u64(bitmap)?;
     let cpus = domain
         .each_vcpu()
         .filter(|vcpu| wanted >> (vcpu.id & 63) & 1 != 0)

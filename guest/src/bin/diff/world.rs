@@ -33,6 +33,8 @@ pub const VIEW_BASE: u64 = VIRT_BASE + (128 << 21);
 pub const ARENA_BASE: u64 = VIRT_BASE + (129 << 21);
 /// Slots of the root that requests may fill.
 pub const ROOT_SLOTS: [u64; 3] = [1, 2, 3];
+/// Slots of the view's table that requests may fill: behind the view.
+pub const VIEW_SLOTS: core::ops::Range<u64> = 300..332;
 /// The slots of a pool frame that are watched and that most requests are about. 256 to 271 are the hypervisor's in a root
 /// table, and hold machine addresses of its own, so they are not watched.
 pub const SLOTS: [usize; 12] = [0, 1, 2, 3, 4, 5, 254, 255, 272, 273, 510, 511];
@@ -159,7 +161,7 @@ impl<'d> World<'d> {
         // SAFETY: the page is reached by address only, and nothing is mapped at `base`.
         unsafe {
             assert_eq!(mmu::map_page(address, mfn, false), 0);
-            let value = Pte::from_raw(mfn.raw() * PAGE_SIZE | DATA_FLAGS);
+            let value = Pte::from_raw((mfn.raw() * PAGE_SIZE) | DATA_FLAGS);
             batch.push(entry, value).expect("there is room");
         }
         batch.flush().expect("the table is an L1 table");
@@ -275,6 +277,10 @@ impl<'d> World<'d> {
         }
         for n in 0..RESERVE {
             self.refill(line, n as u8);
+            // SAFETY: the frames at the end of memory are used by nothing.
+            let cleared =
+                unsafe { mmu::extended(mmuext::CLEAR_PAGE, self.mfn(Frame::Reserve(n as u8)), 0) };
+            expect(line, "clear", n, cleared);
         }
         zero(DATA.address(0));
     }
@@ -310,6 +316,13 @@ impl<'d> World<'d> {
                     .wrapping_add(8 * slot);
                 let pushed = batch.push(entry, Pte::EMPTY);
                 expect(line, "root", slot as usize, pushed.err().unwrap_or(0));
+            }
+            for slot in VIEW_SLOTS {
+                let entry = Mfn::new(self.mfn(Frame::View))
+                    .maddr()
+                    .wrapping_add(8 * slot);
+                let pushed = batch.push(entry, Pte::EMPTY);
+                expect(line, "view", slot as usize, pushed.err().unwrap_or(0));
             }
             expect(line, "roots", 0, batch.flush().err().unwrap_or(0));
         }
@@ -357,6 +370,17 @@ impl<'d> World<'d> {
         expect(line, "populate", usize::from(n), answer - 1);
         if answer == 1 {
             self.got(pfn, extent);
+        }
+    }
+
+    /// Says so if a frame at the end of memory is there twice: then one was freed without this kernel's knowing.
+    pub fn check(&self, line: &mut Line) {
+        for n in 0..RESERVE as u8 {
+            let pfn = self.reserve_pfn(n);
+            let mfn = self.domain.mfn(pfn);
+            if mfn != Mfn::INVALID && owner(mfn.raw()) != Some(pfn.raw()) {
+                let _ = write!(line, " R{n} is lost");
+            }
         }
     }
 
@@ -450,6 +474,11 @@ impl Name {
     /// Whether it is one of the pool's.
     pub fn is_pool(self) -> bool {
         self.0 == 'T'
+    }
+
+    /// Whether it is one that may be mapped nowhere writable, and so become a table.
+    pub fn is_unmapped(self) -> bool {
+        matches!(self.0, 'T' | 'R' | 'p' | '?')
     }
 }
 

@@ -1,4 +1,7 @@
-//! A PV kernel that tries to break out.
+//! A PV kernel that tries to break out: what a kernel in ring 3 may not do, may not reach, may not ask for.
+//!
+//! Each thing tried is a line with how it ended. Everything that this kernel survives is in one run; what ends the domain is
+//! chosen by `fatal=N` on the command line, and is the last thing that is done.
 #![no_std]
 #![no_main]
 
@@ -6,9 +9,26 @@ use xenocryst_guest::abi::sched;
 use xenocryst_guest::domain::Domain;
 use xenocryst_guest::{hypercall, kernel, println};
 
+mod fatal;
+mod memory;
+mod page;
+mod privileged;
+mod requests;
+mod returning;
+mod tell;
+
 kernel!(main);
 
-fn main(_domain: &Domain) -> ! {
+fn main(domain: &Domain) -> ! {
+    println!("hostile: begin");
+    if let Some(way) = domain.option("fatal") {
+        fatal::die(way);
+    } else {
+        privileged::all();
+        memory::all();
+        requests::all();
+        returning::all(domain);
+    }
     println!("hostile: end");
     hypercall::shutdown(sched::shutdown::POWEROFF)
 }

@@ -26,11 +26,21 @@ const ACCESSES: &[(&str, &[u8])] = &[
     ("fxrstor", &[0x0f, 0xae, 0x09]),
     ("sgdt", &[0x0f, 0x01, 0x01]),
     ("lgdt", &[0x0f, 0x01, 0x11]),
-    ("movsb from", &[0x48, 0x89, 0xce, 0x48, 0x89, 0xe7, 0x48, 0x83, 0xef, 0x40, 0xa4]),
+    (
+        "movsb from",
+        &[
+            0x48, 0x89, 0xce, 0x48, 0x89, 0xe7, 0x48, 0x83, 0xef, 0x40, 0xa4,
+        ],
+    ),
     ("stosb", &[0x48, 0x89, 0xcf, 0xaa]),
     ("outsb", &[0x48, 0x89, 0xce, 0x66, 0xba, 0x80, 0x00, 0x6e]),
     ("insb", &[0x48, 0x89, 0xcf, 0x66, 0xba, 0x80, 0x00, 0x6c]),
-    ("rep outsb", &[0x48, 0x89, 0xce, 0x31, 0xc9, 0xb1, 0x02, 0x66, 0xba, 0x80, 0x00, 0xf3, 0x6e]),
+    (
+        "rep outsb",
+        &[
+            0x48, 0x89, 0xce, 0x31, 0xc9, 0xb1, 0x02, 0x66, 0xba, 0x80, 0x00, 0xf3, 0x6e,
+        ],
+    ),
     ("call", &[0xff, 0xd1]),
 ];
 
@@ -57,11 +67,18 @@ fn across_the_end() {
     // The page behind the code page is not the code's; so what is fetched there must be told as a fault of the fetch.
     let origin = put(&[]);
     let behind = 0x1000_0000_u64;
-    for (name, code) in [("nowhere", behind), ("non-canonical", 0x0000_8000_0000_0000)] {
+    for (name, code) in [
+        ("nowhere", behind),
+        ("non-canonical", 0x0000_8000_0000_0000),
+    ] {
         let result = attempt(|| {
             // SAFETY: nothing is there to be run.
             unsafe { asm!("call {code}", code = in(reg) code, clobber_abi("C")) }
         });
-        tell("memory", format_args!("run {name}"), Ended { result, origin });
+        tell(
+            "memory",
+            format_args!("run {name}"),
+            Ended { result, origin },
+        );
     }
 }

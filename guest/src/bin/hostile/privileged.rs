@@ -3,6 +3,9 @@
 use core::arch::asm;
 use core::cell::UnsafeCell;
 
+use xenocryst_guest::abi::hypercall::number;
+use xenocryst_guest::abi::physdev;
+use xenocryst_guest::hypercall;
 use xenocryst_guest::trap::attempt;
 
 use crate::tell::{Ended, tell};
@@ -86,11 +89,17 @@ const INSTRUCTIONS: &[(&str, &[u8])] = &[
     ("invlpga", &[0x0f, 0x01, 0xdf]),
     ("ud2", &[0x0f, 0x0b]),
     ("int3", &[0xcc]),
-    ("icebp-less lock cli", &[0xf0, 0xfa]),
+    ("lock cli", &[0xf0, 0xfa]),
     ("mov cs", &[0x8e, 0xc8]),
     ("far jump", &[0xff, 0x2c, 0x24]),
-    ("iretq of zeros", &[0x6a, 0, 0x6a, 0, 0x6a, 0, 0x6a, 0, 0x6a, 0, 0x48, 0xcf]),
-    ("far return to ring 0", &[0x68, 0x08, 0xe0, 0, 0, 0x6a, 0, 0x48, 0xcb]),
+    (
+        "iretq of zeros",
+        &[0x6a, 0, 0x6a, 0, 0x6a, 0, 0x6a, 0, 0x6a, 0, 0x48, 0xcf],
+    ),
+    (
+        "far return to ring 0",
+        &[0x68, 0x08, 0xe0, 0, 0, 0x6a, 0, 0x48, 0xcb],
+    ),
     ("mov ss, null", &[0x31, 0xc0, 0x8e, 0xd0]),
     ("mov ss, ring 0", &[0xb8, 0x10, 0xe0, 0, 0, 0x8e, 0xd0]),
     ("mov ds, ring 0 code", &[0xb8, 0x08, 0xe0, 0, 0, 0x8e, 0xd8]),
@@ -126,12 +135,37 @@ const REGISTERS: [(u64, &str); 14] = [
 
 /// Every instruction and register (I47).
 pub fn all() {
+    instructions("privileged");
+    // With the I/O privilege that the kernel of the control domain may ask for.
+    let iopl = 1_u32;
+    let arguments = [
+        u64::from(physdev::op::SET_IOPL),
+        &raw const iopl as u64,
+        0,
+        0,
+        0,
+    ];
+    // SAFETY: what it may do with ports is tried below; none of them does anything.
+    let answer = unsafe { hypercall::call(number::PHYSDEV_OP, arguments) };
+    tell("privileged", format_args!("set_iopl 1"), answer);
+    instructions("with iopl");
+    registers();
+    control_registers();
+    flags();
+}
+
+/// Every instruction.
+fn instructions(section: &str) {
     for (name, code) in INSTRUCTIONS {
         let (ended, _) = run(code, 0, 0, 0);
-        tell("privileged", format_args!("{name}"), ended);
+        tell(section, format_args!("{name}"), ended);
         // SAFETY: the empty selector is what DS has.
         unsafe { asm!("mov ds, {s:e}", s = in(reg) 0, options(nostack)) };
     }
+}
+
+/// Model-specific registers.
+fn registers() {
     for (register, name) in REGISTERS {
         let (ended, _) = run(&[0x0f, 0x30], 0, register, 0);
         tell("privileged", format_args!("wrmsr {name} = 0"), ended);
@@ -140,19 +174,33 @@ pub fn all() {
         let (ended, _) = run(&[0x0f, 0x32], 0, register, 0);
         tell("privileged", format_args!("rdmsr {register:x}"), ended);
     }
-    for (register, name) in [(0xc000_0100, "FS base"), (0xc000_0101, "GS base"), (0xc000_0102, "kernel GS base")] {
+    for (register, name) in [
+        (0xc000_0100, "FS base"),
+        (0xc000_0101, "GS base"),
+        (0xc000_0102, "kernel GS base"),
+    ] {
         for high in [0x8000, 0xffff_8300, 0xffff_ffff, 0] {
             let (ended, _) = run(&[0x0f, 0x30], 0, register, high);
-            tell("privileged", format_args!("wrmsr {name} = {high:x}00000000"), ended);
+            tell(
+                "privileged",
+                format_args!("wrmsr {name} = {high:x}00000000"),
+                ended,
+            );
         }
     }
-    control_registers();
-    flags();
 }
 
 /// CR0, CR3 and CR4 (I47).
 fn control_registers() {
-    for value in [0, 1, 0x8005_0033, 0x8005_003b, 0x8001_0033, u64::MAX, 1 << 63] {
+    for value in [
+        0,
+        1,
+        0x8005_0033,
+        0x8005_003b,
+        0x8001_0033,
+        u64::MAX,
+        1 << 63,
+    ] {
         let (ended, _) = run(&[0x0f, 0x22, 0xc0], value, 0, 0);
         tell("privileged", format_args!("mov cr0, {value:x}"), ended);
     }
@@ -186,6 +234,10 @@ fn flags() {
         let code = [0x50, 0x9d, 0x9c, 0x58, 0x6a, 0x02, 0x9d];
         let (ended, now) = run(&code, bits, 0, 0);
         let now = now & 0x3f_7600;
-        tell("privileged", format_args!("popf {name}, now {now:x}"), ended);
+        tell(
+            "privileged",
+            format_args!("popf {name}, now {now:x}"),
+            ended,
+        );
     }
 }

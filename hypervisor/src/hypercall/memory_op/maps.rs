@@ -12,7 +12,7 @@ use zerocopy::FromZeros;
 use super::super::{Answer, Call, owners};
 use super::require_privilege;
 use crate::arch::guest_access;
-use crate::mm::layout;
+use crate::mm::{engine, layout};
 
 /// The most entries a domain's memory map can have (`E820MAX`).
 const MOST_ENTRIES: u32 = 1024;
@@ -83,12 +83,18 @@ pub fn set_memory_map(call: &Call, at: Vaddr) -> Answer {
     Ok(0)
 }
 
-/// `XENMEM_machphys_mapping`: the M2P's range in every guest's address space.
-pub fn machphys_mapping(at: Vaddr) -> Answer {
+/// `XENMEM_machphys_mapping`: the M2P's range in every guest's address space. The control domain is told the last frame that
+/// there is; others may go on on a larger machine, and are told the last that there is room for.
+pub fn machphys_mapping(call: &Call, at: Vaddr) -> Answer {
+    let last = if call.vcpu.domain.privileged {
+        engine().maximum_ram_page().raw()
+    } else {
+        (M2P_GUEST_END - layout::M2P_GUEST) / 8 - 1
+    };
     let mapping = MachphysMapping {
         v_start: layout::M2P_GUEST,
         v_end: M2P_GUEST_END,
-        max_mfn: (M2P_GUEST_END - layout::M2P_GUEST) / 8 - 1,
+        max_mfn: last,
     };
     guest_access::write(at, &mapping)?;
     Ok(0)

@@ -36,6 +36,22 @@ enum Store {
     Cmpxchg16b,
 }
 
+impl Store {
+    /// Whether something of the old value stays.
+    fn is_partial(self) -> bool {
+        !matches!(
+            self,
+            Self::Mov8
+                | Self::Xchg8
+                | Self::Cmpxchg8
+                | Self::CmpxchgWrong
+                | Self::Movnti
+                | Self::Stosq
+                | Self::Movsq
+        )
+    }
+}
+
 const STORES: [Store; 19] = [
     Store::Mov8,
     Store::Mov4,
@@ -74,14 +90,27 @@ impl Random<'_, '_> {
             0
         };
         let level = Self::level_of(Frame::Pool(n as u8));
-        let value = self.value(level);
+        let mut value = self.value(level);
+        let slot = self.slot_for(Frame::Pool(n as u8), slot, value);
         let address = view(n) + 8 * slot + skew;
+        let seen = access::read_u64(address).unwrap_or(0);
+        // A store of a part leaves the rest of the frame's number, and what is put together is not the same everywhere;
+        // and frame 0 is not treated the same.
+        let store = if skew == 0 && seen & ADDRESS_MASK == 0 && store.is_partial() {
+            Store::Mov8
+        } else {
+            store
+        };
+        if skew != 0 || matches!(store, Store::Or8 | Store::Mov1) {
+            value &= 0xff;
+        } else if matches!(store, Store::Mov2) {
+            value = (seen & 0xf000) | (value & 0xfff);
+        }
         let _ = write!(
             self.line,
             "store {store:?} T{n}[{slot}]+{skew}={}",
             self.world.word(value)
         );
-        let seen = access::read_u64(address).unwrap_or(0);
         let (result, old) = make(store, address, value, seen);
         self.told(result, address);
         if old != 0 {
@@ -92,7 +121,8 @@ impl Random<'_, '_> {
     /// A load or a store at an address of the arena.
     pub(super) fn access(&mut self) {
         let n = self.arena_page();
-        let address = arena(n) + 8 * self.rng.pick(&SLOTS) as u64;
+        let slot = self.rng.pick(&SLOTS[1..]) as u64;
+        let address = arena(n) + 8 * slot;
         // Whatever the TLB still holds is a matter of luck.
         // SAFETY: a flush changes nothing.
         unsafe { mmu::extended(mmuext::INVLPG_LOCAL, address, 0) };

@@ -129,7 +129,8 @@ impl Random<'_, '_> {
     /// A frame whose pin this kernel does not need.
     fn pinnable(&mut self) -> Frame {
         match self.frame() {
-            Frame::Root | Frame::View | Frame::Arena => Frame::Pool(0),
+            // A pin of a frame that is given back could not be taken away again.
+            Frame::Root | Frame::View | Frame::Arena | Frame::Reserve(_) => Frame::Pool(0),
             frame => frame,
         }
     }
@@ -138,6 +139,10 @@ impl Random<'_, '_> {
     fn plain(&mut self) -> Frame {
         match self.frame() {
             Frame::Machine(number) if number < 0x100_0000 => Frame::Machine(0x100_0000),
+            // What the loader's tables hold is not the same everywhere.
+            Frame::Root => Frame::Arena,
+            // Nor what the time is.
+            Frame::Shared => Frame::Data,
             frame => frame,
         }
     }

@@ -49,7 +49,10 @@ impl Random<'_, '_> {
             66..72 => self.multicall(),
             72..80 => self.store(),
             80..86 => self.access(),
-            86..91 => self.reservation(),
+            86..91 => {
+                self.reservation();
+                self.world.check(self.line);
+            }
             91..96 => self.single(Self::descriptor_call),
             96..98 => self.single(Self::vm_assist),
             98..99 => self.single(Self::unknown),

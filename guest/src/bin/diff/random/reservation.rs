@@ -173,7 +173,7 @@ impl Random<'_, '_> {
                 Frame::Reserve(n)
             } else {
                 match self.frame() {
-                    Frame::Root | Frame::Shared => Frame::Data,
+                    Frame::Root | Frame::Shared | Frame::Reserve(_) => Frame::Data,
                     frame => frame,
                 }
             };
@@ -182,16 +182,10 @@ impl Random<'_, '_> {
             outputs[place] = self.world.reserve_pfn(n).raw();
             let _ = write!(self.line, " {}", self.world.name(inputs[place]));
         }
-        let (in_order, out_order) = self.rng.pick(&[
-            (0, 0),
-            (0, 0),
-            (0, 0),
-            (0, 0),
-            (1, 0),
-            (0, 1),
-            (0, 64),
-            (9, 9),
-        ]);
+        // No input of more than one frame: what lies beside a frame is not the same everywhere.
+        let (in_order, out_order) =
+            self.rng
+                .pick(&[(0, 0), (0, 0), (0, 0), (0, 0), (0, 1), (0, 64), (64, 0)]);
         let (in_count, out_count) = match self.rng.below(12) {
             0 => (count as u64, count as u64 + 1),
             1 => (0, 0),
@@ -223,8 +217,8 @@ impl Random<'_, '_> {
         }
         let first = done.min(count as u64) as usize;
         let last = exchanged.min(count as u64) as usize;
-        for place in first..last {
-            let pfn = self.world.reserve_pfn(chosen[place]);
+        for (place, n) in chosen.iter().enumerate().take(last).skip(first) {
+            let pfn = self.world.reserve_pfn(*n);
             self.world.gave(pfn);
             self.world.got(pfn, word(output + 8 * place as u64));
         }

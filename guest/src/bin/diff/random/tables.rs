@@ -8,7 +8,7 @@ use xenocryst_guest::abi::{DomId, PAGE_SIZE};
 
 use super::Random;
 use crate::request::{After, Call};
-use crate::world::{ARENA, Frame, POOL, ROOT_SLOTS, SLOTS, arena};
+use crate::world::{ARENA, Frame, POOL, ROOT_SLOTS, SLOTS, VIEW_SLOTS, arena};
 
 /// Flags that entries have when nothing is wrong with them, and some when there is.
 const COMMON_FLAGS: [u64; 8] = [0x67, 0x67, 0x67, 0x65, 0x65, 0x63, 0x27, 0x61];
@@ -94,11 +94,12 @@ impl Random<'_, '_> {
         }
         let (frame, slot) = self.entry();
         let level = Self::level_of(frame);
+        let value = self.value(level);
+        let slot = self.slot_for(frame, slot, value);
         let mut offset = 8 * slot;
         if self.rng.chance(2) {
             offset += 4;
         }
-        let value = self.value(level);
         let _ = write!(
             self.line,
             " {}[{}]{}",
@@ -112,6 +113,21 @@ impl Random<'_, '_> {
         let _ = write!(self.line, "={}", self.world.word(value));
         let pointer = self.world.mfn(frame).wrapping_mul(PAGE_SIZE) + offset + command;
         (pointer, value)
+    }
+
+    /// The slot that is filled with `value` in the place of `slot`: no table's first one with what may be a table. When the
+    /// validation of a table fails at its first entry, and that of the table below at a later one, then Xen forgets the
+    /// latter, which can be nothing else for ever after.
+    pub(super) fn slot_for(&mut self, table: Frame, slot: u64, value: u64) -> u64 {
+        let named = self
+            .world
+            .name((value & xenocryst_guest::abi::pte::ADDRESS_MASK) >> 12);
+        let counts = !matches!(table, Frame::Arena | Frame::Root | Frame::View);
+        if counts && slot == 0 && named.is_unmapped() {
+            1
+        } else {
+            slot
+        }
     }
 
     /// An M2P entry to be set.
@@ -151,7 +167,10 @@ impl Random<'_, '_> {
         match self.rng.below(100) {
             0..80 => (Frame::Pool(self.rng.below(POOL as u64) as u8), slot),
             80..90 => (Frame::Arena, self.rng.below(ARENA as u64)),
-            90..92 => (Frame::View, 300 + self.rng.below(50)),
+            90..92 => {
+                let count = VIEW_SLOTS.end - VIEW_SLOTS.start;
+                (Frame::View, VIEW_SLOTS.start + self.rng.below(count))
+            }
             92..94 => (Frame::Data, slot),
             94..96 => {
                 let slots = [ROOT_SLOTS[0], ROOT_SLOTS[1], ROOT_SLOTS[2], 256, 262, 271];
@@ -190,7 +209,8 @@ impl Random<'_, '_> {
                 1 => 1 << 3,
                 2 => 1 << 4,
                 3 => 1 << 7,
-                4 => 1 << 8,
+                // Of a kernel's page (one that is not for user mode) it is not kept everywhere.
+                4 if flags & 4 != 0 => 1 << 8,
                 5 => 0xe00,
                 6 => 1 << 63,
                 7 => 1 << 52,

@@ -51,9 +51,12 @@ pub fn run(world: &mut World<'_>, memory: &mut Memory, line: &mut Line) {
     }
 }
 
-impl<'w, 'd> Script<'w, 'd> {
-    /// Every section: its name and what it does.
-    fn sections() -> [(&'static str, fn(&mut Script<'w, 'd>)); 13] {
+/// A section: its name and what it does.
+type Section<S> = (&'static str, fn(&mut S));
+
+impl Script<'_, '_> {
+    /// Every section.
+    fn sections() -> [Section<Self>; 13] {
         [
             ("tables", Self::tables),
             ("linear", Self::linear),

@@ -25,13 +25,11 @@ impl Script<'_, '_> {
                     [u64::from(operation), zeros, 0, 0, 0],
                 );
             }
-            if operation != op::MAXIMUM_RAM_PAGE {
-                self.call(
-                    format_args!("{operation} {name} null"),
-                    number::MEMORY_OP,
-                    [u64::from(operation), 0, 0, 0, 0],
-                );
-            }
+            self.call(
+                format_args!("{operation} {name} null"),
+                number::MEMORY_OP,
+                [u64::from(operation), 0, 0, 0, 0],
+            );
             let zeros = self.memory.put(&[0; 16]);
             self.call(
                 format_args!("{operation} {name} going on"),
