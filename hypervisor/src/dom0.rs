@@ -11,6 +11,7 @@ use crate::arch::{ioapic, msr, smp};
 use crate::builder::{self, BootFile, Files};
 use crate::console::say;
 use crate::domain::{self, Domain, create};
+use crate::hypercall::owners;
 use crate::mm::machine::engine;
 use crate::{boot, options, sched};
 
@@ -50,6 +51,7 @@ pub fn start() {
     if let Err(failure) = builder::build(domain, first, files, nr_pages) {
         panic!("dom0 cannot be built: {failure}");
     }
+    owners::share_m2p();
     domain::publish(domain);
     crate::time::show_wall_clock(domain);
     sched::up(first).expect("its root was just set");

@@ -93,8 +93,10 @@ pub fn dom0_initrd(workspace: &Workspace, kernel: &DebianKernel) -> Result<PathB
     ] {
         archive.file(to, mode, read(&sources.join(from))?);
     }
-    let frames = guest::compiled(workspace, "frames.c", "frames", &[])?;
-    archive.file("bin/frames", 0o755, read(&frames)?);
+    for name in ["frames", "halves"] {
+        let program = guest::compiled(workspace, &format!("{name}.c"), name, &[])?;
+        archive.file(&format!("bin/{name}"), 0o755, read(&program)?);
+    }
     archive.file("boot/vmlinuz", 0o644, read(&kernel.vmlinuz)?);
     archive.file(
         "boot/small.cpio.gz",

@@ -4,7 +4,6 @@
 //! cannot be made leaves nothing behind.
 //! Neighbours: `builder` (fills dom0), `hypercall::domctl` (other domains).
 
-use alloc::boxed::Box;
 use core::cell::{Cell, UnsafeCell};
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering};
 
@@ -15,7 +14,6 @@ use xenocryst_memory::{DomainMemory, IoAccess, MachineMemory};
 use super::control::Control;
 use super::{Callback, Domain, MAX_VCPUS, Roots, SharedInfo, TrapEntry, Vcpu, VcpuInfo};
 use crate::arch::fpu;
-use crate::mm::heap::try_box;
 use crate::mm::machine::engine;
 use crate::mm::per_domain::PerDomain;
 use crate::mm::{frames, layout};
@@ -60,7 +58,7 @@ pub fn domain(plan: Plan) -> Result<&'static Domain, NoMemory> {
     let memory = DomainMemory::new(plan.id, plan.privileged, per_domain.slot_entry(), plan.io);
     memory.set_max_pages(plan.max_pages);
     let pauses = u32::from(!plan.privileged);
-    let made = try_box(Domain {
+    let made = frames::place_value(Domain {
         place: AtomicPtr::new(core::ptr::null_mut()),
         id: plan.id,
         memory,
@@ -87,10 +85,9 @@ pub fn domain(plan: Plan) -> Result<&'static Domain, NoMemory> {
         frames::free_page(shared);
         return Err(NoMemory);
     };
-    let place = Box::into_raw(made);
-    // SAFETY: a box's memory, which lives until `grave` frees it.
-    let domain: &'static Domain = unsafe { &*place };
-    domain.place.store(place, Ordering::Relaxed);
+    // SAFETY: it lives until `grave` frees it.
+    let domain: &'static Domain = unsafe { made.as_ref() };
+    domain.place.store(made.as_ptr(), Ordering::Relaxed);
     if !engine().share_with(&domain.memory, shared, true) {
         return Err(NoMemory);
     }
@@ -159,14 +156,14 @@ fn make_vcpu(
     // SAFETY: a page of its own, aligned and used by nobody else yet.
     unsafe { fpu::initialise(fpu_area) };
     let made = new_vcpu(domain, id, VcpuInfo::new(info), fpu_area, own_frames);
-    let place = Box::into_raw(try_box(made).ok_or(NoMemory)?);
-    // SAFETY: a box's memory, which lives until `grave` frees it.
-    let vcpu: &'static Vcpu = unsafe { &*place };
-    vcpu.place.store(place, Ordering::Relaxed);
+    let place = frames::place_value(made).ok_or(NoMemory)?;
+    // SAFETY: it lives until `grave` frees it.
+    let vcpu: &'static Vcpu = unsafe { place.as_ref() };
+    vcpu.place.store(place.as_ptr(), Ordering::Relaxed);
     vcpu.info.upcall_mask().store(1, Ordering::Relaxed);
     if crate::sched::register(vcpu).is_err() {
         // SAFETY: made above, and shown to nobody that keeps it.
-        drop(unsafe { Box::from_raw(place) });
+        unsafe { frames::drop_value(place) };
         return Err(NoMemory);
     }
     Ok(vcpu)

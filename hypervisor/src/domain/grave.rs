@@ -6,7 +6,7 @@
 //! be used without counting, by whoever has not looked for work since finding it.
 //! Neighbours: `domain::destroy`, `traps::exit` (where CPUs look for work), `hypercall` (which looks for the dead).
 
-use alloc::boxed::Box;
+use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use xenocryst_abi::virq;
@@ -123,19 +123,21 @@ unsafe fn free(domain: &'static Domain) {
         // SAFETY: the caller's contract covers the vCPUs.
         unsafe { free_vcpu(vcpu) };
     }
-    // SAFETY: made by `create::domain` from a box; the caller's contract.
-    let domain = unsafe { Box::from_raw(domain.place.load(Ordering::Relaxed)) };
-    frames::free_page(domain.shared_info_mfn());
+    let shared = domain.shared_info_mfn();
+    if let Some(place) = NonNull::new(domain.place.load(Ordering::Relaxed)) {
+        // SAFETY: where `create::domain` placed it; the caller's contract.
+        unsafe { frames::drop_value(place) };
+    }
+    frames::free_page(shared);
 }
 
 /// # Safety
 /// As [`free`].
 unsafe fn free_vcpu(vcpu: &'static Vcpu) {
-    // SAFETY: made by `create::vcpu` from a box; the caller's contract.
-    let vcpu = unsafe { Box::from_raw(vcpu.place.load(Ordering::Relaxed)) };
-    vcpu.own_frames
-        .iter()
-        .flatten()
-        .copied()
-        .for_each(frames::free_page);
+    let own_frames = vcpu.own_frames;
+    if let Some(place) = NonNull::new(vcpu.place.load(Ordering::Relaxed)) {
+        // SAFETY: where `create::vcpu` placed it; the caller's contract.
+        unsafe { frames::drop_value(place) };
+    }
+    own_frames.into_iter().flatten().for_each(frames::free_page);
 }

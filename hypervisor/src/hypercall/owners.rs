@@ -9,6 +9,7 @@ use xenocryst_abi::hypercall::errno::{EPERM, ESRCH, Errno};
 use xenocryst_memory::{DomainMemory, IoAccess};
 
 use crate::domain::{self, Domain};
+use crate::mm::engine;
 
 static IO: Once<DomainMemory> = Once::new();
 static XEN: Once<DomainMemory> = Once::new();
@@ -41,6 +42,23 @@ pub fn governed_page_owner(
     page_owner(caller, id)
 }
 
+/// The owner of the frames that the hypervisor shows to whoever is privileged.
+pub fn xen() -> &'static DomainMemory {
+    XEN.call_once(|| DomainMemory::new(DomId::XEN, false, 0, IoAccess::none()))
+}
+
+/// Lets the control domain map the frames of the M2P, to read: its tools look up other domains' frames there.
+pub fn share_m2p() {
+    /// Frames in a piece.
+    const PIECE: u64 = 512;
+    for &first in crate::mm::storage::m2p_pieces() {
+        for frame in 0..PIECE {
+            // A piece without RAM repeats the one before, which is shared already.
+            let _ = engine().share_with(xen(), first.wrapping_add(frame), false);
+        }
+    }
+}
+
 #[cold]
 fn foreign_page_owner(caller: &'static Domain, id: DomId) -> Result<&'static DomainMemory, Errno> {
     if id == caller.id {
@@ -48,9 +66,7 @@ fn foreign_page_owner(caller: &'static Domain, id: DomId) -> Result<&'static Dom
     }
     match id {
         DomId::IO => Ok(IO.call_once(|| DomainMemory::new(DomId::IO, false, 0, IoAccess::none()))),
-        DomId::XEN if caller.privileged => {
-            Ok(XEN.call_once(|| DomainMemory::new(DomId::XEN, false, 0, IoAccess::none())))
-        }
+        DomId::XEN if caller.privileged => Ok(xen()),
         DomId::XEN => Err(EPERM),
         _ => Ok(&other(caller, id)?.memory),
     }
