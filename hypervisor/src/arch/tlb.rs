@@ -3,10 +3,11 @@
 //! Keeps true: [`CLOCK`] grows by one before each whole flush, and `DONE` of a CPU is the clock's value at the start of its
 //! last one; so a CPU whose `DONE` is above a value read from the clock holds no translation from before the reading.
 //! Requests are answered by interrupt, or by polling ([`serve`]) where interrupts are off: whoever waits for an answer or for
-//! a lock polls, so two CPUs that flush each other both get on.
+//! a lock polls, so two CPUs that flush each other both get on. A CPU without a guest's address space knows nothing of guests'
+//! and is not asked.
 //! Neighbours: `mm::machine` (the engine's flushes), `sync` (locks that poll), `arch::apic` (the interrupt).
 
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU64, Ordering, fence};
 
 use super::{apic, control};
 use crate::percpu::{MAX_CPUS, this_cpu};
@@ -20,6 +21,31 @@ static CLOCK: AtomicU64 = AtomicU64::new(1);
 static DONE: [AtomicU64; MAX_CPUS] = [const { AtomicU64::new(0) }; MAX_CPUS];
 /// For each CPU, the clock at the latest request to it.
 static WANTED: [AtomicU64; MAX_CPUS] = [const { AtomicU64::new(0) }; MAX_CPUS];
+
+/// CPUs that may hold a guest's translations, a bit each: one is set before a guest's address space is loaded, and cleared when
+/// it was left and everything of it flushed.
+static GUESTS: AtomicU64 = AtomicU64::new(0);
+
+/// `cpu`, the calling CPU, is about to load a guest's address space.
+#[inline]
+pub fn guest_enters(cpu: u32) {
+    let bit = 1 << (cpu & 63);
+    if GUESTS.load(Ordering::Relaxed) & bit == 0 {
+        GUESTS.fetch_or(bit, Ordering::SeqCst);
+    }
+}
+
+/// `cpu`, the calling CPU, has left the last guest's address space: it need not be asked to flush until the next.
+pub fn guest_left(cpu: u32) {
+    flush_local();
+    GUESTS.fetch_and(!(1 << (cpu & 63)), Ordering::SeqCst);
+}
+
+/// What the clock showed at the last whole flush of `cpu`.
+#[inline]
+pub fn last_flush(cpu: u32) -> u64 {
+    DONE[cpu_index(cpu)].load(Ordering::Relaxed)
+}
 
 /// The clock, of which users may keep the low bits only.
 #[inline(always)]
@@ -40,7 +66,9 @@ pub fn flush_local() {
 pub fn flush(cpus: u64) {
     let me = this_cpu().cpu;
     let mine = 1_u64 << (me & 63);
-    let others = cpus & !mine & super::smp::online_mask();
+    // A CPU that is not among them yet sees, once it is, what was changed before this.
+    fence(Ordering::SeqCst);
+    let others = cpus & !mine & GUESTS.load(Ordering::SeqCst);
     if others != 0 {
         ask(others);
     }

@@ -64,7 +64,7 @@ pub fn unload(cpu: &'static CpuInfo, regs: &GuestRegs) {
     descriptors::unload(cpu.cpu);
     // SAFETY: the hypervisor's own root has everything the hypervisor uses, this CPU's stack and descriptors included.
     unsafe { control::write_cr3(tables::root().raw()) };
-    tlb::flush_local();
+    tlb::guest_left(cpu.cpu);
     previous.domain.memory.clear_cpu_dirty(cpu.cpu);
     release(previous);
 }
@@ -96,6 +96,7 @@ fn save(vcpu: &'static Vcpu, regs: &GuestRegs) {
 
 fn load_address_space(cpu: &CpuInfo, next: &'static Vcpu) {
     next.domain.memory.set_cpu_dirty(cpu.cpu);
+    tlb::guest_enters(cpu.cpu);
     let cr3 = if next.in_kernel() {
         next.kernel_cr3.get()
     } else {

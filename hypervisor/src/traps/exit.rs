@@ -5,6 +5,7 @@
 use core::sync::atomic::Ordering;
 
 use super::{bounce, vector};
+use crate::arch::tlb;
 use crate::domain::{SPECIAL_NMI, Vcpu, context, grave};
 use crate::percpu::{CpuInfo, GuestRegs, this_cpu, work};
 
@@ -97,11 +98,16 @@ fn idle(cpu: &'static CpuInfo, regs: &GuestRegs) {
         context::unload(cpu, regs);
     }
     grave::sweep();
+    let flushed = tlb::last_flush(cpu.cpu);
     cpu.idle.store(1, Ordering::SeqCst);
     if cpu.work.load(Ordering::SeqCst) == 0 {
         // SAFETY: interrupts open for the one instruction HLT; what arrives runs on this stack and only sets bits.
         unsafe { core::arch::asm!("sti", "hlt", "cli") };
     }
     cpu.idle.store(0, Ordering::SeqCst);
+    if tlb::last_flush(cpu.cpu) != flushed {
+        // Others change what this CPU still knows of a guest: it forgets it, so that they need not ask again.
+        context::unload(cpu, regs);
+    }
     small_work(cpu, cpu.work.swap(0, Ordering::AcqRel));
 }
