@@ -16,6 +16,7 @@ use crate::frame::{Frame, OwnerWord, TypeWord};
 use crate::m2p::INVALID_M2P_ENTRY;
 use crate::machine::MachineMemory;
 use crate::refusal::{Refusal, Rule};
+use crate::seeded::Fault;
 use core::sync::atomic::Ordering;
 use xenocryst_abi::Mfn;
 
@@ -325,7 +326,9 @@ impl<M: MachineMemory> Engine<'_, M> {
             }
             taken?
         };
-        if let Some(since) = taken.stale_since {
+        if let Some(since) = taken.stale_since
+            && !self.commits(Fault::FlushOnReuse)
+        {
             self.machine.flush_tlb(ALL_CPUS, since);
         }
         for frame in &self.frames[taken.first as usize..][..1 << order] {

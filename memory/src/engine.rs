@@ -27,6 +27,8 @@ pub struct Engine<'m, M: MachineMemory> {
     pub(crate) config: Config,
     pub(crate) free: Mutex<FreeFrames>,
     pub(crate) ram_frames: AtomicU64,
+    #[cfg(feature = "seeded-faults")]
+    pub(crate) fault: core::sync::atomic::AtomicU8,
 }
 
 impl<'m, M: MachineMemory> Engine<'m, M> {
@@ -45,6 +47,8 @@ impl<'m, M: MachineMemory> Engine<'m, M> {
             config,
             free: Mutex::new(FreeFrames::new()),
             ram_frames: AtomicU64::new(0),
+            #[cfg(feature = "seeded-faults")]
+            fault: core::sync::atomic::AtomicU8::new(u8::MAX),
         }
     }
 

@@ -14,6 +14,7 @@ use crate::machine::MachineMemory;
 use crate::mmu_update::UpdateKind;
 use crate::pte;
 use crate::refusal::{Refusal, Rule};
+use crate::seeded::Fault;
 use core::sync::atomic::Ordering;
 use xenocryst_abi::{DomId, Maddr};
 
@@ -52,7 +53,9 @@ impl<M: MachineMemory> Engine<'_, M> {
         let old = self.machine.read_u64(at);
         let change = self.plan_l1(actors, old, val)?;
         let old = self.write_entry(at, old, change.entry, kind);
-        self.release_l1(old, change.released);
+        if !self.commits(Fault::L1Release) {
+            self.release_l1(old, change.released);
+        }
         Ok(())
     }
 
@@ -74,7 +77,10 @@ impl<M: MachineMemory> Engine<'_, M> {
             });
         }
         let entry = self.checked_l1_flags(actors.tables, val)?;
-        let difference = (old ^ entry) & !pte::FAST_PATH;
+        let mut difference = (old ^ entry) & !pte::FAST_PATH;
+        if self.commits(Fault::FastPathRw) {
+            difference &= !pte::RW;
+        }
         if difference == 0 {
             return Ok(L1Change {
                 entry,
@@ -150,10 +156,13 @@ impl<M: MachineMemory> Engine<'_, M> {
         let Some(frame) = self.frame(mfn) else {
             return self.check_io_entry(actors, entry);
         };
-        if !frame.get(actors.pages.tag()) {
+        if !frame.get(self.demanded(Fault::L1Owner, frame, actors.pages.tag())) {
             return self.check_io_entry(actors, entry);
         }
-        if entry & pte::RW != 0 && !self.get_writable_type(actors.pages, frame) {
+        if entry & pte::RW != 0
+            && !self.get_writable_type(actors.pages, frame)
+            && !self.commits(Fault::L1Type)
+        {
             return Err(self.give_back(entry & !pte::RW, Rule::L1TargetNotWritable));
         }
         if entry & pte::CACHE_BITS != 0 && frame.owner_word().is_special() {
@@ -209,7 +218,7 @@ impl<M: MachineMemory> Engine<'_, M> {
         }
         let pages_may = pages.may_access_io(mfn);
         let tables_may = pages.id() == actors.tables.id() || actors.tables.may_access_io(mfn);
-        if !pages_may || !tables_may {
+        if (!pages_may || !tables_may) && !self.commits(Fault::IoPermission) {
             return Err(Rule::IoNotPermitted);
         }
         let read_only = if actors.tables.io.lock().is_read_only(mfn) {
@@ -255,6 +264,10 @@ impl<M: MachineMemory> Engine<'_, M> {
     #[inline(always)]
     pub(crate) fn write_entry(&self, at: Maddr, old: u64, new: u64, kind: UpdateKind) -> u64 {
         match kind {
+            UpdateKind::PreserveAccessedDirty if self.commits(Fault::AccessedDirty) => {
+                self.machine.write_u64(at, new);
+                old
+            }
             UpdateKind::Normal => {
                 self.machine.write_u64(at, new);
                 old
@@ -293,6 +306,7 @@ impl<M: MachineMemory> Engine<'_, M> {
     ) -> Result<(), Rule> {
         if entry == 0
             || !domain.checks_l1tf()
+            || self.commits(Fault::L1tf)
             || pte::is_l1tf_safe(entry, level, self.config.l1tf_safe)
         {
             Ok(())

@@ -46,6 +46,7 @@ mod mmuext;
 mod model;
 mod ptype;
 mod reservation;
+pub mod seeded;
 #[cfg(any(test, feature = "sim"))]
 pub mod sim;
 mod snapshot;

@@ -7,6 +7,7 @@ use crate::domain::DomainMemory;
 use crate::engine::Engine;
 use crate::machine::MachineMemory;
 use crate::refusal::{Refusal, Rule};
+use crate::seeded::Fault;
 use core::sync::atomic::Ordering;
 use xenocryst_abi::{Mfn, Pfn};
 
@@ -28,7 +29,10 @@ impl<M: MachineMemory> Engine<'_, M> {
 
     /// `MMU_MACHPHYS_UPDATE` on a frame of `pages`.
     pub fn set_m2p(&self, pages: &DomainMemory, frame: Mfn, pfn: Pfn) -> Result<(), Refusal> {
-        let Some(state) = self.frame(frame).filter(|f| f.get(pages.tag())) else {
+        let Some(state) = self
+            .frame(frame)
+            .filter(|f| f.get(self.demanded(Fault::M2pOwner, f, pages.tag())))
+        else {
             return Err(self.refuse_owner(Rule::FrameNotOwned, frame, pages));
         };
         self.write_m2p(frame, pfn.raw());

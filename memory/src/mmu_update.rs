@@ -13,6 +13,7 @@ use crate::progress::{Budget, Flush, Progress};
 use crate::pte;
 use crate::ptype::Session;
 use crate::refusal::{Refusal, Rule};
+use crate::seeded::Fault;
 use xenocryst_abi::{Maddr, Mfn, Pfn, Vaddr};
 
 #[cfg(test)]
@@ -201,13 +202,16 @@ impl<M: MachineMemory> Engine<'_, M> {
             val,
             kind,
         } = *request;
-        if level == Level::L4 && HYPERVISOR_SLOTS.contains(&request.slot()) {
+        if level == Level::L4
+            && HYPERVISOR_SLOTS.contains(&request.slot())
+            && !self.commits(Fault::HypervisorSlot)
+        {
             return Err(request.refuse(Rule::HypervisorSlot));
         }
         let old = self.machine.read_u64(at);
         let mut new = val;
         if val & pte::PRESENT != 0 {
-            if pte::illegal_upper(val) != 0 {
+            if self.illegal_upper(val) != 0 {
                 return Err(request.refuse(Rule::IllegalFlags));
             }
             new = pte::adjusted_upper(val, level);
@@ -230,14 +234,18 @@ impl<M: MachineMemory> Engine<'_, M> {
                 .map_err(|rule| request.refuse(rule))?;
         }
         let old = self.write_entry(at, old, new, kind);
-        if self.put_entry(session, table, level, old, budget) == Progress::Preempted {
+        if !self.commits(Fault::UpperRelease)
+            && self.put_entry(session, table, level, old, budget) == Progress::Preempted
+        {
             session.tables.doomed = Some(pte::target(old));
         }
-        Ok(Progress::Done(if old & pte::PRESENT != 0 {
-            Flush::Local
-        } else {
-            Flush::None
-        }))
+        Ok(Progress::Done(
+            if old & pte::PRESENT != 0 && !self.commits(Fault::FlushOwed) {
+                Flush::Local
+            } else {
+                Flush::None
+            },
+        ))
     }
 
     /// `HYPERVISOR_update_va_mapping(_otherdomain)` of the caller's own tables under `root` (the L4 its kernel runs on).

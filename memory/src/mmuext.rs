@@ -11,6 +11,7 @@ use crate::progress::{Budget, Progress};
 use crate::ptype::Session;
 use crate::refs::{PageRef, RootRef, WritableRef};
 use crate::refusal::{Refusal, Rule};
+use crate::seeded::Fault;
 use xenocryst_abi::Mfn;
 
 #[cfg(test)]
@@ -32,7 +33,7 @@ impl<M: MachineMemory> Engine<'_, M> {
         if domain.is_dying() {
             return Err(self.refuse_frame(Rule::DyingDomain, frame));
         }
-        if self.is_pinned(frame, domain) {
+        if self.is_pinned(frame, domain) && !self.commits(Fault::PinTwice) {
             return Err(self
                 .refuse_frame(Rule::AlreadyPinned, frame)
                 .wanted_type(FrameType::Table(level)));
@@ -88,7 +89,9 @@ impl<M: MachineMemory> Engine<'_, M> {
         budget: &mut Budget,
     ) {
         frame.set_type_word(frame.type_word().with_pin(false));
-        if self.put_table(session, mfn, budget) == Progress::Preempted {
+        if !self.commits(Fault::UnpinRelease)
+            && self.put_table(session, mfn, budget) == Progress::Preempted
+        {
             session.tables.doomed = Some(mfn);
         }
     }

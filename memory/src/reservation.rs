@@ -10,6 +10,7 @@ use crate::frame::{FrameType, OwnerWord, TypeWord};
 use crate::m2p::INVALID_M2P_ENTRY;
 use crate::machine::MachineMemory;
 use crate::refusal::{Refusal, Rule};
+use crate::seeded::Fault;
 use core::sync::atomic::Ordering;
 use xenocryst_abi::{Mfn, Pfn};
 
@@ -22,7 +23,10 @@ impl<M: MachineMemory> Engine<'_, M> {
         if domain.is_dying() {
             return Err(Rule::DyingDomain.refuse());
         }
-        let max = domain.max_pages();
+        let max = match self.commits(Fault::MaxPages) {
+            true => u32::MAX,
+            false => domain.max_pages(),
+        };
         let counted = self.owned.get(domain.id().0 as usize).map(|owned| {
             owned.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |now| {
                 now.checked_add(frames).filter(|&sum| sum <= max)
@@ -78,7 +82,9 @@ impl<M: MachineMemory> Engine<'_, M> {
     fn hand_over(&self, domain: &DomainMemory, first: Mfn, order: u8, pfn: Option<Pfn>) {
         for i in 0..1u64 << order {
             let mfn = first.wrapping_add(i);
-            self.machine.zero_frame(mfn);
+            if !self.commits(Fault::Scrub) {
+                self.machine.zero_frame(mfn);
+            }
             self.write_m2p(
                 mfn,
                 pfn.map_or(INVALID_M2P_ENTRY, |pfn| pfn.wrapping_add(i).raw()),
@@ -142,7 +148,10 @@ impl<M: MachineMemory> Engine<'_, M> {
         else {
             return Err(self.refuse_owner(Rule::FrameNotOwned, mfn, domain));
         };
-        let alone = OwnerWord::given_to(domain.id(), false);
+        let alone = match self.commits(Fault::StealHeld) {
+            true => frame.owner_word(),
+            false => OwnerWord::given_to(domain.id(), false),
+        };
         if frame.exchange_owner(alone, OwnerWord::UNOWNED).is_err() {
             let rule = if frame.owner_word().is_special() {
                 Rule::SpecialFrame
@@ -355,7 +364,7 @@ impl<M: MachineMemory> Engine<'_, M> {
         }
         // What the frames were used as is forgotten: their links stand where it was written. CPUs may still know them,
         // writable or as tables, and nothing would say so at their next use. So this is the time to flush.
-        if exchange.taken != 0 && !domain.is_dying() {
+        if exchange.taken != 0 && !domain.is_dying() && !self.commits(Fault::FlushOnAbandon) {
             let now = self.machine.tlb_clock();
             self.machine.flush_tlb(domain.knowing_cpus(), now);
         }

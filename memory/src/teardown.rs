@@ -9,6 +9,7 @@ use crate::frame::Frame;
 use crate::machine::MachineMemory;
 use crate::progress::{Budget, Progress};
 use crate::ptype::ENTRIES;
+use crate::seeded::Fault;
 use xenocryst_abi::Mfn;
 
 #[cfg(test)]
@@ -83,7 +84,7 @@ impl<M: MachineMemory> Engine<'_, M> {
         budget: &mut Budget,
     ) -> Progress<()> {
         let mut session = self.session(domain);
-        if frame.type_word().is_pinned() {
+        if frame.type_word().is_pinned() && !self.commits(Fault::TeardownPin) {
             self.drop_pin(&mut session, mfn, frame, budget);
         } else if frame
             .type_word()

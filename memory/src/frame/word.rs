@@ -195,6 +195,11 @@ impl OwnerWord {
         self.0 & WHOSE == owner.0 && self.0 & COUNT != 0
     }
 
+    /// Whose frame this is, to be compared with others.
+    pub(crate) const fn whose(self) -> OwnerTag {
+        OwnerTag(self.0 & WHOSE)
+    }
+
     /// With one more reference: refused for a frame of another, at count 0, and at the two highest counts.
     #[inline]
     pub(crate) const fn one_more(self, owner: OwnerTag) -> Option<Self> {

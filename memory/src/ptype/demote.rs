@@ -10,6 +10,7 @@ use crate::frame::{Frame, FrameType, Level, TypeWord};
 use crate::machine::MachineMemory;
 use crate::progress::{Budget, Progress};
 use crate::pte;
+use crate::seeded::Fault;
 use xenocryst_abi::Mfn;
 
 impl<M: MachineMemory> Engine<'_, M> {
@@ -92,6 +93,7 @@ impl<M: MachineMemory> Engine<'_, M> {
         budget: &mut Budget,
     ) -> Progress<()> {
         if *cursor < ENTRIES
+            && !self.commits(Fault::UnwindingNested)
             && self.unwind_leftover(session, mfn, level, *cursor, budget) == Progress::Preempted
         {
             return Progress::Preempted;

@@ -10,6 +10,7 @@ use crate::frame::{Frame, FrameType, Level};
 use crate::machine::MachineMemory;
 use crate::pte;
 use crate::refusal::{Refusal, Rule};
+use crate::seeded::Fault;
 use xenocryst_abi::Mfn;
 
 impl<M: MachineMemory> Engine<'_, M> {
@@ -23,7 +24,7 @@ impl<M: MachineMemory> Engine<'_, M> {
         entry: u64,
     ) -> Result<(), Refusal> {
         let target = pte::target(entry);
-        if entry & pte::RW != 0 {
+        if entry & pte::RW != 0 && !self.commits(Fault::LinearWritable) {
             return Err(self.refuse_frame(Rule::LinearWritable, target));
         }
         if target == table {
@@ -45,7 +46,9 @@ impl<M: MachineMemory> Engine<'_, M> {
     }
 
     fn link(&self, table: &Frame, target: &Frame, level: Level) -> Result<(), Rule> {
-        if !target.type_word().is_live(FrameType::Table(level)) {
+        if !target.type_word().is_live(FrameType::Table(level))
+            && !self.commits(Fault::LinearTarget)
+        {
             return Err(Rule::LinearTarget);
         }
         let entries = |by: i16| {
@@ -60,7 +63,7 @@ impl<M: MachineMemory> Engine<'_, M> {
             return Err(Rule::LinearDepth);
         }
         let used = self.update_type_word(target, |word| {
-            let less = (word.linear() <= 0)
+            let less = (word.linear() <= 0 || self.commits(Fault::LinearDepth))
                 .then(|| word.with_linear_moved(-1))
                 .flatten()?;
             less.one_more()

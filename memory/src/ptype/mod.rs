@@ -34,6 +34,7 @@ use crate::frame::{Frame, FrameType, Level, TypeWord};
 use crate::machine::MachineMemory;
 use crate::progress::{Budget, Progress};
 use crate::refusal::{Refusal, Rule};
+use crate::seeded::Fault;
 use spin::MutexGuard;
 use xenocryst_abi::{Maddr, Mfn};
 
@@ -81,8 +82,14 @@ impl<M: MachineMemory> Engine<'_, M> {
         if old.frame_type() == FrameType::None || old.frame_type() == new {
             return;
         }
+        let forgotten = match new {
+            FrameType::Table(_) => self.commits(Fault::FlushOnPromotion),
+            FrameType::Writable => self.commits(Fault::FlushOnWritable),
+            FrameType::Descriptors => self.commits(Fault::FlushOnDescriptors),
+            FrameType::None | FrameType::Shared => false,
+        };
         let cpus = domain.knowing_cpus();
-        if cpus != 0 {
+        if cpus != 0 && !forgotten {
             self.machine.flush_tlb(cpus, old.stamp());
         }
     }
@@ -174,7 +181,8 @@ impl<M: MachineMemory> Engine<'_, M> {
         budget: &mut Budget,
     ) -> Result<Progress<()>, Refusal> {
         let owner = session.domain.tag();
-        let Some(frame) = self.frame(mfn).filter(|frame| frame.get(owner)) else {
+        let taken = |frame: &&Frame| frame.get(self.demanded(Fault::TableOwner, frame, owner));
+        let Some(frame) = self.frame(mfn).filter(taken) else {
             return Err(self.refuse_owner(Rule::TargetNotOwned, mfn, session.domain));
         };
         let wanted = FrameType::Table(level);
@@ -200,6 +208,9 @@ impl<M: MachineMemory> Engine<'_, M> {
                 // From here on the partial state owns the reference just taken.
                 self.flush_left_type(session.domain, word, wanted);
                 return self.promote(session, mfn, frame, level, budget);
+            }
+            if self.commits(Fault::TableType) && word.is_validated() {
+                return Ok(Progress::Done(()));
             }
             // Live as something else, or partial. The extra reference isn't needed for a table that is carried on.
             self.put_general(mfn, frame);
@@ -246,7 +257,7 @@ impl<M: MachineMemory> Engine<'_, M> {
                 && word.frame_type() == FrameType::Table(level)
                 && word.partial().is_some_and(|cursor| cursor <= ENTRIES)
         });
-        if left_partial {
+        if left_partial && !self.commits(Fault::FailedPromotionRelease) {
             debug_assert!(session.tables.doomed.is_none());
             session.tables.doomed = Some(mfn);
             let _ = self.unwind_doomed(session, budget);

@@ -12,6 +12,7 @@ use crate::machine::MachineMemory;
 use crate::progress::{Budget, Progress};
 use crate::pte;
 use crate::refusal::{Refusal, Rule};
+use crate::seeded::Fault;
 use core::sync::atomic::Ordering;
 use xenocryst_abi::{Maddr, Mfn};
 
@@ -77,7 +78,7 @@ impl<M: MachineMemory> Engine<'_, M> {
                 self.check_not_present(session.domain, entry, level)
                     .map_err(|rule| rule.refuse().entry(level, mfn, *cursor, entry))?;
             } else {
-                if pte::illegal_upper(entry) != 0 {
+                if self.illegal_upper(entry) != 0 {
                     return Err(Rule::IllegalFlags
                         .refuse()
                         .entry(level, mfn, *cursor, entry));
@@ -97,6 +98,17 @@ impl<M: MachineMemory> Engine<'_, M> {
             *cursor += 1;
         }
         Ok(Progress::Done(()))
+    }
+
+    /// The bits of a present entry above L1 that are not legal.
+    #[inline(always)]
+    pub(crate) fn illegal_upper(&self, entry: u64) -> u64 {
+        let forgotten = if self.commits(Fault::PageSize) {
+            pte::PAGE_SIZE_BIT
+        } else {
+            0
+        };
+        pte::illegal_upper(entry) & !forgotten
     }
 
     /// Takes the references for a present entry above L1 whose flags are legal.
@@ -175,7 +187,9 @@ impl<M: MachineMemory> Engine<'_, M> {
     ) -> Refusal {
         let mfn = at.mfn();
         let refusal = self.explain_l1(rule, actors, at, entry);
-        self.put_l1_entries(mfn, (at.offset() / 8) as usize);
+        if !self.commits(Fault::FailedL1Release) {
+            self.put_l1_entries(mfn, (at.offset() / 8) as usize);
+        }
         frame.set_type_word(TypeWord::idle(
             FrameType::Table(Level::L1),
             self.machine.tlb_clock(),
