@@ -1,7 +1,9 @@
 //! `xenocryst`: the host-side command, for an image that is already built. `cargo xtask` builds it first.
 #![forbid(unsafe_code)]
 
-use anyhow::{Result, ensure};
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, anyhow, ensure};
 use clap::{Parser, Subcommand};
 use xenocryst::boot_tests::{self, BootTestOptions};
 use xenocryst::packages;
@@ -24,6 +26,11 @@ enum Command {
     Run(RunOptions),
     /// Run the boot tests
     BootTest(BootTestOptions),
+    /// Replay a trace of memory requests on the engine and on the rules, step by step
+    Replay {
+        /// The trace: see oracle/regressions
+        file: PathBuf,
+    },
     /// Say what the code of a refused memory request means
     Explain {
         /// The code, as the log line begins with it
@@ -39,6 +46,14 @@ fn main() -> Result<()> {
             let outcome = boot_tests::run(&prepared()?, &options)?;
             println!("{outcome}");
             ensure!(outcome.failed == 0, "boot tests failed");
+            Ok(())
+        }
+        Command::Replay { file } => {
+            let text = std::fs::read_to_string(&file)
+                .with_context(|| format!("cannot read {}", file.display()))?;
+            let agreed = xenocryst_oracle::replay::replay(&text, |line| println!("{line}"))
+                .map_err(|error| anyhow!("{}: {error}", file.display()))?;
+            ensure!(agreed, "the engine and the rules differ");
             Ok(())
         }
         Command::Explain { code } => {

@@ -1,15 +1,18 @@
 //! The checks that `cargo xtask test --long` makes beyond the usual ones, which take minutes each.
 //!
-//! Neighbours: `fuzz.rs`.
+//! Neighbours: `fuzz.rs`, and the crate `oracle`.
 
-use anyhow::Result;
+use anyhow::{Context, Result, ensure};
 use xenocryst::boot_tests::Outcome;
 use xenocryst::workspace::Workspace;
 
-use crate::fuzz;
+use crate::{fuzz, image};
 
 /// Seconds that each fuzz target runs.
 const FUZZ_SECONDS: u32 = 60;
+
+/// Random requests that are made of the engine and of the rules, and compared.
+const ORACLE_STEPS: &str = "10000000";
 
 /// Makes the long checks whose names contain `filter` (all for an empty one).
 #[must_use]
@@ -25,6 +28,9 @@ pub fn run(workspace: &Workspace, filter: &str) -> Outcome {
             println!("{name} ... FAILED\n  {error:#}");
         }
     };
+    if "oracle".contains(filter) {
+        count("oracle", oracle(workspace));
+    }
     match fuzz::targets(workspace) {
         Ok(targets) => {
             let named = targets
@@ -46,4 +52,24 @@ pub fn run(workspace: &Workspace, filter: &str) -> Outcome {
         Err(error) => count("fuzz", Err(error)),
     }
     outcome
+}
+
+/// The engine and the rules agree on many random requests.
+fn oracle(workspace: &Workspace) -> Result<()> {
+    let status = image::plain_cargo()
+        .current_dir(workspace.root())
+        .args([
+            "run",
+            "--quiet",
+            "--profile",
+            "long",
+            "-p",
+            "xenocryst-oracle",
+            "--",
+        ])
+        .args(["--steps", ORACLE_STEPS])
+        .status()
+        .context("cannot run cargo")?;
+    ensure!(status.success(), "engine and rules differ ({status})");
+    Ok(())
 }
