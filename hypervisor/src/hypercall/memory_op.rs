@@ -14,18 +14,18 @@ use xenocryst_abi::hypercall::errno::{
     EACCES, EFAULT, EINVAL, ENOSYS, EOPNOTSUPP, EPERM, ESRCH, Errno,
 };
 use xenocryst_abi::memory_op::{
-    CMD_MASK, CMD_SHIFT, MemoryDomain, MemoryReservation, VnumaTopologyInfo, flag, op,
+    CMD_MASK, CMD_SHIFT, MemoryDomain, MemoryReservation, PodTarget, VnumaTopologyInfo, flag, op,
 };
-use xenocryst_abi::{Mfn, Pfn, Vaddr};
+use xenocryst_abi::{DomId, Mfn, Pfn, Vaddr};
 use xenocryst_memory::{AddressLimit, Refusal};
 
 use super::{Answer, Call, owners, refused, report_refusal};
 use crate::arch::guest_access;
 use crate::domain::{self, Domain};
 use crate::mm::machine::engine;
-use crate::percpu::this_cpu;
+use crate::percpu::must_pause;
 
-/// Extents between two looks at pending work.
+/// Frames between two looks at pending work.
 const CHECK_EVERY: u64 = 64;
 
 /// `memory_op(cmd, arg)`.
@@ -81,6 +81,8 @@ pub fn handle(call: &Call) -> Answer {
         op::ADD_TO_PHYSMAP | op::ADD_TO_PHYSMAP_BATCH | op::REMOVE_FROM_PHYSMAP => {
             Err(translated_only(call, at).into())
         }
+        op::SET_POD_TARGET | op::GET_POD_TARGET if start != 0 => Err(ENOSYS.into()),
+        op::SET_POD_TARGET | op::GET_POD_TARGET => Err(no_demand(call, at).into()),
         op::GET_SHARING_FREED_PAGES | op::GET_SHARING_SHARED_PAGES => Ok(0),
         _ => Err(ENOSYS.into()),
     }
@@ -98,6 +100,15 @@ fn no_vnuma(call: &Call, at: Vaddr) -> Answer {
     // The answer to a domain that may not ask is that there is none such.
     owners::other(call.vcpu.domain, request.domid).map_err(|_| ESRCH)?;
     Err(EOPNOTSUPP.into())
+}
+
+/// Why there is no target for populating a domain on demand: that is for translated domains.
+fn no_demand(call: &Call, at: Vaddr) -> Errno {
+    match guest_access::read::<PodTarget>(at) {
+        Err(errno) => errno,
+        Ok(request) if request.domid == DomId::SELF => EINVAL,
+        Ok(request) => domain::find(request.domid).map_or(ESRCH, |_| EINVAL),
+    }
 }
 
 /// Why pages cannot be put into or taken out of the physical address space of the domain named first in the request.
@@ -182,11 +193,9 @@ fn reservation(call: &Call, at: Vaddr, start: u64, kind: Kind) -> Answer {
     {
         return Ok(start);
     }
+    let check_every = (CHECK_EVERY >> request.extent_order).max(1);
     for index in start..request.nr_extents {
-        if index != start
-            && index % CHECK_EVERY == 0
-            && this_cpu().work.load(Ordering::Relaxed) != 0
-        {
+        if index != start && index % check_every == 0 && must_pause() {
             let number = match kind {
                 Kind::Increase => op::INCREASE_RESERVATION,
                 Kind::Decrease => op::DECREASE_RESERVATION,
