@@ -82,7 +82,7 @@ pub fn handle(call: &Call) -> Answer {
             Err(translated_only(call, at).into())
         }
         op::SET_POD_TARGET | op::GET_POD_TARGET if start != 0 => Err(ENOSYS.into()),
-        op::SET_POD_TARGET | op::GET_POD_TARGET => Err(no_demand(call, at).into()),
+        op::SET_POD_TARGET | op::GET_POD_TARGET => Err(no_demand(at).into()),
         op::GET_SHARING_FREED_PAGES | op::GET_SHARING_SHARED_PAGES => Ok(0),
         _ => Err(ENOSYS.into()),
     }
@@ -103,7 +103,7 @@ fn no_vnuma(call: &Call, at: Vaddr) -> Answer {
 }
 
 /// Why there is no target for populating a domain on demand: that is for translated domains.
-fn no_demand(call: &Call, at: Vaddr) -> Errno {
+fn no_demand(at: Vaddr) -> Errno {
     match guest_access::read::<PodTarget>(at) {
         Err(errno) => errno,
         Ok(request) if request.domid == DomId::SELF => EINVAL,
