@@ -28,6 +28,25 @@ impl PvGuest {
         }
     }
 
+    /// What the first line that it prints begins with.
+    #[must_use]
+    pub fn first_line(self) -> String {
+        self.line("begin")
+    }
+
+    /// The last line that it prints.
+    #[must_use]
+    pub fn last_line(self) -> String {
+        self.line("end")
+    }
+
+    fn line(self, what: &str) -> String {
+        match self {
+            Self::Diff => format!("diff: {what}"),
+            Self::Hostile => format!("hostile: {what}"),
+        }
+    }
+
     /// Where it is left when it was built.
     #[must_use]
     pub fn file(self, workspace: &Workspace) -> PathBuf {

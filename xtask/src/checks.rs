@@ -1,4 +1,4 @@
-//! The checks that `cargo xtask test` makes outside machines: form, lints, documentation, unit tests, the images.
+//! The checks that `cargo xtask test` makes outside machines: form, lints, documentation, unit tests, the images, the comparison with Xen.
 //!
 //! What it keeps true: the hypervisor and the guests are checked with the flags they are built with; everything else with the host's.
 
@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
 use xenocryst::boot_tests::Outcome;
+use xenocryst::differences::{self, DiffOptions};
 use xenocryst::image_check;
 use xenocryst::workspace::Workspace;
 
@@ -38,6 +39,10 @@ const CHECKS: &[Check] = &[
     Check {
         name: "image",
         run: built_image,
+    },
+    Check {
+        name: "diff",
+        run: same_as_xen,
     },
 ];
 
@@ -125,6 +130,27 @@ fn built_image(workspace: &Workspace) -> Result<usize> {
     image::build(workspace)?;
     image::build_guests(workspace)?;
     image_check::check(&workspace.image())
+}
+
+/// Random requests that are compared with real Xen in the ordinary checks.
+const REQUESTS: u64 = 12_800;
+
+/// Memory requests are answered as real Xen answers them, but for the deliberate differences.
+fn same_as_xen(workspace: &Workspace) -> Result<usize> {
+    compared_with_xen(workspace, REQUESTS, 1)
+}
+
+/// The same with so many requests that follow from `seed`.
+pub fn compared_with_xen(workspace: &Workspace, requests: u64, seed: u64) -> Result<usize> {
+    image::build(workspace)?;
+    image::build_guests(workspace)?;
+    let outcome = differences::compare(workspace, &DiffOptions::random(requests, seed))?;
+    ensure!(
+        outcome.failed == 0,
+        "{} answers differ from Xen's",
+        outcome.failed
+    );
+    Ok(outcome.passed)
 }
 
 /// The numbers in the lines `test result: ok. N passed; ...`, added up.

@@ -1,18 +1,22 @@
 //! The checks that `cargo xtask test --long` makes beyond the usual ones, which take minutes each.
 //!
-//! Neighbours: `fuzz.rs`, and the crate `oracle`.
+//! Neighbours: `fuzz.rs`, `checks.rs`, and the crate `oracle`.
 
 use anyhow::{Context, Result, ensure};
 use xenocryst::boot_tests::Outcome;
 use xenocryst::workspace::Workspace;
 
-use crate::{fuzz, image};
+use crate::{checks, fuzz, image};
 
 /// Seconds that each fuzz target runs.
 const FUZZ_SECONDS: u32 = 60;
 
 /// Random requests that are made of the engine and of the rules, and compared.
 const ORACLE_STEPS: &str = "10000000";
+
+/// Random requests that are compared with real Xen, and what they follow from.
+const REQUESTS: u64 = 256_000;
+const SEED: u64 = 2;
 
 /// Makes the long checks whose names contain `filter` (all for an empty one).
 #[must_use]
@@ -50,6 +54,10 @@ pub fn run(workspace: &Workspace, filter: &str) -> Outcome {
             }
         }
         Err(error) => count("fuzz", Err(error)),
+    }
+    if "diff long".contains(filter) {
+        let compared = checks::compared_with_xen(workspace, REQUESTS, SEED);
+        count("diff long", compared.map(drop));
     }
     outcome
 }

@@ -4,10 +4,8 @@
 
 use std::fmt;
 
-/// The first line of a transcript begins so.
-const BEGIN: &str = "diff: begin";
-/// The last line.
-pub const END: &str = "diff: end";
+use crate::pv_guest::PvGuest;
+
 /// What the hypervisors' own lines begin with.
 const HYPERVISORS: &str = "(XEN) ";
 /// Lines that are quoted before a difference.
@@ -53,12 +51,13 @@ impl fmt::Display for Difference {
 
 impl Transcript {
     /// Takes the guest's lines out of all that was `said`; `error` says why the machine did not come to the end.
-    pub fn new(said: &str, error: Option<anyhow::Error>) -> Self {
+    pub fn new(guest: PvGuest, said: &str, error: Option<anyhow::Error>) -> Self {
+        let (begin, end) = (guest.first_line(), guest.last_line());
         let mut lines: Vec<String> = said
             .lines()
-            .skip_while(|line| !line.starts_with(BEGIN))
+            .skip_while(|line| !line.starts_with(&begin))
             .filter(|line| !line.starts_with(HYPERVISORS))
-            .take_while(|line| *line != END)
+            .take_while(|line| *line != end)
             .map(str::to_owned)
             .collect();
         if let Some(error) = error {
@@ -152,10 +151,15 @@ mod tests {
     #[test]
     fn the_hypervisors_own_lines_do_not_count() {
         let xen = Transcript::new(
+            PvGuest::Diff,
             &format!("{COMMON}(XEN) x\nblock 0 1\ndiff: end\n(XEN) y"),
             None,
         );
-        let ours = Transcript::new(&format!("{COMMON}block 0 1\n(XEN) z\ndiff: end\n"), None);
+        let ours = Transcript::new(
+            PvGuest::Diff,
+            &format!("{COMMON}block 0 1\n(XEN) z\ndiff: end\n"),
+            None,
+        );
         assert_eq!(differences(&xen, &ours), []);
         assert_eq!(xen.lines().len(), 3);
     }
@@ -163,10 +167,12 @@ mod tests {
     #[test]
     fn a_block_whose_digest_differs_is_found_by_its_number() {
         let xen = Transcript::new(
+            PvGuest::Diff,
             &format!("{COMMON}block 7 aa\nblock 8 bb\ndiff: end\n"),
             None,
         );
         let ours = Transcript::new(
+            PvGuest::Diff,
             &format!("{COMMON}block 7 ab\nblock 8 bb\ndiff: end\n"),
             None,
         );
@@ -182,10 +188,15 @@ mod tests {
     #[test]
     fn a_machine_that_does_not_come_to_the_end_is_a_difference() {
         let xen = Transcript::new(
+            PvGuest::Diff,
             &format!("{COMMON}block 7 aa\nblock 8 bb\ndiff: end\n"),
             None,
         );
-        let ours = Transcript::new(COMMON, Some(anyhow::anyhow!("not within 1 s")));
+        let ours = Transcript::new(
+            PvGuest::Diff,
+            COMMON,
+            Some(anyhow::anyhow!("not within 1 s")),
+        );
         let found = differences(&xen, &ours);
         assert_eq!(found.len(), 1);
         assert!(found[0].ours.contains("not within 1 s"));

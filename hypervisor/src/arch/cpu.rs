@@ -113,8 +113,8 @@ const CR4_OSXSAVE: u64 = 1 << 18;
 const CR4_SMEP: u64 = 1 << 20;
 /// XCR0 components that guests may be given: x87, SSE, AVX, AVX-512.
 const COMPONENTS: u64 = 0xe7;
-/// CR0: paging, write protection, numeric errors, extension type, monitor, protection.
-const CR0_BASE: u64 = 0x8001_0033;
+/// CR0: paging, alignment checks where a guest wants them, write protection, numeric errors, extension type, monitor, protection.
+const CR0_BASE: u64 = 0x8005_0033;
 
 /// Sets the running CPU's control registers, page attribute table and extended state as the hypervisor wants them.
 pub fn init_registers() {

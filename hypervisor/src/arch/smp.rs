@@ -40,7 +40,7 @@ smp_trampoline:
     rdmsr
     or eax, 0x900                           // long mode, no-execute
     wrmsr
-    mov eax, 0x80010033
+    mov eax, 0x80050033
     mov cr0, eax
     .byte 0x66, 0xff, 0x2e                  // far jump through memory
     .short {parameters} + 0x28

@@ -123,7 +123,7 @@ boot_entry:
     rdmsr
     or eax, (1 << 8) | (1 << 11)            // long mode, no-execute
     wrmsr
-    mov eax, 0x80010033                     // paging, write protect, numeric errors, no emulation, protection
+    mov eax, 0x80050033                     // paging, alignment mask, write protect, numeric errors, no emulation, protection
     mov cr0, eax
     lgdt [offset boot_gdt_pointer - {base}]
     .byte 0xea                              // far jump to 64-bit code

@@ -91,8 +91,7 @@ pub fn get_debugreg(call: &Call) -> Answer {
         register @ (0..=3 | 6 | 7) => Ok(debug[register as usize]),
         4 if call.vcpu.cr4.get() & CR4_DE == 0 => Ok(debug[6]),
         5 if call.vcpu.cr4.get() & CR4_DE == 0 => Ok(debug[7]),
-        4 | 5 => Err(ENODEV.into()),
-        _ => Err(EINVAL.into()),
+        _ => Err(ENODEV.into()),
     }
 }
 

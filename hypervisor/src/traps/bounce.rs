@@ -180,7 +180,8 @@ pub fn inject_events(regs: &mut GuestRegs, vcpu: &'static Vcpu) {
     );
 }
 
-/// The guest's state could not be loaded (a selector or an address that faults in IRET): enters its failsafe callback.
+/// The guest's state could not be loaded (a selector or an address that faults in IRET): the guest gets the fault as if its
+/// own first instruction there had made it, or, if it has no handler for that, its failsafe callback is entered.
 ///
 /// `fault` holds the guest's general registers; what IRET was to load still stands in the CPU's frame.
 pub fn failed_entry(fault: &GuestRegs) -> ! {
@@ -194,7 +195,10 @@ pub fn failed_entry(fault: &GuestRegs) -> ! {
     *regs = general;
     (regs.rip, regs.cs, regs.rflags, regs.rsp, regs.ss) = hardware;
     let callback = vcpu.failsafe_callback.get();
-    if callback.address == 0 {
+    let number = general.vector as u8;
+    if vcpu.trap_entry(number).address != 0 {
+        inject(regs, vcpu, number, Some(general.error_code));
+    } else if callback.address == 0 {
         vcpu.domain.crash(format_args!(
             "it cannot be entered at {:#x} with CS {:#x}, SS {:#x}, and has no failsafe callback",
             hardware.0, hardware.1, hardware.4

@@ -3,8 +3,8 @@
 use core::arch::asm;
 
 use xenocryst_guest::abi::hypercall::number;
+use xenocryst_guest::abi::segment;
 use xenocryst_guest::abi::trap::TrapInfo;
-use xenocryst_guest::abi::{segment, vcpu_context};
 use xenocryst_guest::{hypercall, println};
 
 use crate::returning::Frame;
@@ -30,6 +30,7 @@ pub fn die(way: u64) {
             3 => {
                 let mut frame = Frame::kernel(NOWHERE);
                 frame.flags = 0;
+                frame.cs = u64::from(segment::FLAT_USER_CS);
                 let _ = frame.go();
             }
             // No handler for what is raised.
@@ -46,14 +47,6 @@ pub fn die(way: u64) {
             // `iret` with a frame that cannot be read.
             6 => asm!("mov rsp, {s}", "mov eax, {iret}", "syscall", s = in(reg) DIRECT_MAP,
                 iret = const number::IRET, options(noreturn)),
-            // A return that the CPU refuses, and no callback to tell it to (I94).
-            7 => {
-                hypercall::call(number::SET_CALLBACKS, [0; 5]);
-                let mut frame = Frame::kernel(NOWHERE);
-                frame.flags = vcpu_context::flag::IN_KERNEL;
-                frame.rip = 1 << 47;
-                let _ = frame.go();
-            }
             _ => println!("there is no such way"),
         }
     }
