@@ -26,6 +26,7 @@ use crate::vm::Vm;
 use crate::workspace::Workspace;
 
 mod devices;
+mod hostile;
 mod lab;
 mod loaders;
 mod power;
@@ -68,6 +69,7 @@ fn all() -> impl Iterator<Item = &'static BootTest> {
         loaders::TESTS,
         lab::TESTS,
         refusals::TESTS,
+        hostile::TESTS,
         sharing::TESTS,
     ]
     .into_iter()

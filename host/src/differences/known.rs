@@ -22,7 +22,8 @@ const NOT_FOR_PV: &str =
 
 const TRANSLATED_ONLY: &str = "For domains with translated memory, of which there are none; Xen looks at the argument before it refuses.";
 
-const NESTED_TASK: &str = "NT is not loaded by `iret`: it means nothing in 64-bit mode but a fault at the next IRET.";
+const NESTED_TASK: &str =
+    "NT is not loaded by `iret`: it means nothing in 64-bit mode but a fault at the next IRET.";
 
 /// Every deliberate difference.
 pub const KNOWN: &[Known] = &[

@@ -20,13 +20,13 @@ pub fn die(way: u64) {
     // SAFETY: the domain is to end; if it does not, nothing here is relied on afterwards.
     unsafe {
         match way {
-            // A fault while the stack is in the hypervisor's range (I94): there is nowhere to tell it.
+            // A fault while the stack is in the hypervisor's range (I91): there is nowhere to tell it.
             0 => asm!("mov rsp, {s}", "ud2", s = in(reg) DIRECT_MAP + 0x1000, options(noreturn)),
             // The same with a stack that is not mapped.
             1 => asm!("mov rsp, {s}", "ud2", s = in(reg) NOWHERE, options(noreturn)),
             // The same at an address that is none.
             2 => asm!("mov rsp, {s}", "ud2", s = in(reg) 1_u64 << 47, options(noreturn)),
-            // User mode without an address space for it (I44).
+            // User mode without an address space for it (I92).
             3 => {
                 let mut frame = Frame::kernel(NOWHERE);
                 frame.flags = 0;
@@ -38,7 +38,7 @@ pub fn die(way: u64) {
                 hypercall::call(number::SET_TRAP_TABLE, [0; 5]);
                 asm!("ud2", options(noreturn));
             }
-            // A handler that faults before it can do anything, over and over, until the stack ends (I93).
+            // A handler that faults before it can do anything, over and over, until the stack ends (I91).
             5 => {
                 let table = [handler(6, NOWHERE), handler(14, NOWHERE), handler(0, 0)];
                 hypercall::call(number::SET_TRAP_TABLE, [table.as_ptr() as u64, 0, 0, 0, 0]);

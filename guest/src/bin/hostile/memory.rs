@@ -44,7 +44,7 @@ const ACCESSES: &[(&str, &[u8])] = &[
     ("call", &[0xff, 0xd1]),
 ];
 
-/// Every access (I90 to I92: what is emulated reaches only what the guest itself could reach).
+/// Every access (I95: they end as faults of the guest).
 pub fn all() {
     for (address, place) in FORBIDDEN {
         for (name, code) in ACCESSES {
@@ -62,7 +62,7 @@ pub fn all() {
     across_the_end();
 }
 
-/// Emulated instructions whose bytes end where nothing is mapped (I90).
+/// Emulated instructions whose bytes end where nothing is mapped (I95).
 fn across_the_end() {
     // The page behind the code page is not the code's; so what is fetched there must be told as a fault of the fetch.
     let origin = put(&[]);

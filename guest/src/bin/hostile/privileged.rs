@@ -127,7 +127,7 @@ const REGISTERS: [(u64, &str); 14] = [
     (0x800, "x2APIC"),
 ];
 
-/// Every instruction and register (I47).
+/// Every instruction and register (I97, I100).
 pub fn all() {
     instructions("privileged");
     // With the I/O privilege that the kernel of the control domain may ask for.
@@ -184,7 +184,7 @@ fn registers() {
     }
 }
 
-/// CR0, CR3 and CR4 (I47).
+/// CR0, CR3 and CR4 (I97).
 fn control_registers() {
     for value in [
         0,
@@ -213,7 +213,7 @@ fn control_registers() {
     }
 }
 
-/// POPF with flags that are not the kernel's to set (I47).
+/// POPF with flags that are not the kernel's to set (I90).
 fn flags() {
     for (bits, name) in [
         (0, "none"),

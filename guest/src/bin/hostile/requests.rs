@@ -34,7 +34,7 @@ fn ask(what: core::fmt::Arguments<'_>, number: u64, arguments: [u64; 5]) -> i64 
     answer
 }
 
-/// Pointers to what is not the guest's, in every hypercall that takes one (I65, I92).
+/// Pointers to what is not the guest's, in every hypercall that takes one (I95, I100).
 fn pointers() {
     let own = u64::from(DomId::SELF.0);
     let calls: [(&str, u64, [u64; 5], usize); 24] = [
@@ -136,7 +136,7 @@ fn pointers() {
     }
 }
 
-/// Handlers and callbacks at addresses that are not the guest's, or in ring 0 (I93, I94).
+/// Handlers and callbacks at addresses that are not the guest's, or in ring 0 (I93).
 fn handlers() {
     for (address, place) in FORBIDDEN {
         for kind in 0..9_u16 {
@@ -202,7 +202,7 @@ fn handler(vector: u8, cs: u16, address: u64) -> trap::TrapInfo {
     }
 }
 
-/// Segment bases (I95).
+/// Segment bases (I93).
 fn segment_bases() {
     for (address, place) in FORBIDDEN {
         for which in 0..5 {
@@ -246,7 +246,7 @@ fn segment_bases() {
     }
 }
 
-/// Breakpoints in the hypervisor, and what is reserved in the debug registers (I97).
+/// Breakpoints in the hypervisor, and what is reserved in the debug registers (I94).
 fn debug_registers() {
     for (address, place) in FORBIDDEN {
         for register in [0, 3] {

@@ -1,4 +1,4 @@
-//! `iret` with frames that ask for more than a guest has: rings, flags, addresses; and user mode.
+//! `iret` with frames that ask for more than a guest has: rings, flags, addresses (I90); and user mode.
 
 use core::arch::asm;
 
@@ -84,7 +84,7 @@ pub fn all(domain: &Domain) {
 /// Frames that go on in the kernel.
 fn frames() {
     let sound = put(&[0x9c, 0x58, 0x0f, 0x0b]);
-    let tried = |name: &str, frame: Frame| {
+    let tried = |name: core::fmt::Arguments<'_>, frame: Frame| {
         // SAFETY: the code is PUSHF; POP RAX; UD2.
         let result = unsafe { frame.go() };
         let flags = result.err().map_or(0, |fault| fault.rflags & 0x3f_7700);
@@ -95,7 +95,7 @@ fn frames() {
         tell("iret", format_args!("{name}, flags then {flags:x}"), ended);
     };
     let frame = Frame::kernel(sound);
-    tried("sound", frame);
+    tried(format_args!("sound"), frame);
     for (bits, name) in [
         (3 << 12, "IOPL 3"),
         (1 << 14, "NT"),
@@ -108,25 +108,21 @@ fn frames() {
         (u64::MAX << 32, "high half"),
     ] {
         tried(
-            name,
+            format_args!("{name}"),
             Frame {
                 rflags: FLAGS | bits,
                 ..frame
             },
         );
     }
-    tried("IF clear", Frame { rflags: 2, ..frame });
+    tried(format_args!("IF clear"), Frame { rflags: 2, ..frame });
     for cs in [
         0, 0x10, 0xe008, 0xe010, 0xe028, 0xe031, 0xe040, 0xfff8, 0x30,
     ] {
-        let name = "code selector";
-        tell("iret", format_args!("{name}"), format_args!("{cs:x}"));
-        tried(name, Frame { cs, ..frame });
+        tried(format_args!("code selector {cs:x}"), Frame { cs, ..frame });
     }
     for ss in [0, 3, 0x10, 0xe010, 0xe008, 0xe033, 0xe040, 0xfff8] {
-        let name = "stack selector";
-        tell("iret", format_args!("{name}"), format_args!("{ss:x}"));
-        tried(name, Frame { ss, ..frame });
+        tried(format_args!("stack selector {ss:x}"), Frame { ss, ..frame });
     }
     for (rip, name) in [
         (0x0000_8000_0000_0000, "to non-canonical"),
@@ -134,7 +130,7 @@ fn frames() {
         (0xffff_8000_0000_0000, "to the m2p"),
         (0x1000_0000, "to nowhere"),
     ] {
-        tried(name, Frame { rip, ..frame });
+        tried(format_args!("{name}"), Frame { rip, ..frame });
     }
 }
 
