@@ -23,7 +23,7 @@ step list-verbose xl list -v
 step list-cpupool xl cpupool-list
 step vcpu-list xl vcpu-list
 step uptime xl uptime
-step dmesg-of-host sh -c 'xl dmesg | head -n 5'
+step dmesg-of-host sh -c 'xl dmesg | grep -m 1 -o "^(XEN)"'
 step debug-keys xl debug-keys h
 step sched-credit2 xl sched-credit2
 step top-of-host xentop -b -i 1
