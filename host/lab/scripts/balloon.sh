@@ -39,3 +39,4 @@ rm -f /tmp/core
 step destroy-next xl destroy next
 step gone-next gone next
 step nothing-lost await 30 sh -c "[ \$(frames | sed -n 's/^free=//p') -ge $free_at_start ]"
+step audit audited

@@ -43,6 +43,7 @@ number=1
 while [ $number -le "$cycles" ]; do
     step cycle-$number cycle || break
     step frames-$number await 30 settled || break
+    step audit-$number audited || break
     number=$((number + 1))
 done
 say frames-free-at-the-end "$(free)"

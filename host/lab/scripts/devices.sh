@@ -55,3 +55,4 @@ step detach xl block-detach served xvdb
 step destroy xl destroy served
 step gone gone served
 step nothing-lost await 30 sh -c "[ \$(frames | sed -n 's/^free=//p') -ge $free_at_start ]"
+step audit audited

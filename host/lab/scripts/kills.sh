@@ -41,6 +41,7 @@ number=1
 while [ $number -le "$kills" ]; do
     step kill-$number kill_one $number || break
     step frames-$number await 30 settled || break
+    step audit-$number audited || break
     number=$((number + 1))
 done
 step list xl list

@@ -163,3 +163,4 @@ config headless 'kernel = "/etc/motd"'
 refused create-no-kernel create headless
 step list-at-the-end xl list
 step nothing-lost await 30 settled "$free_at_start"
+step audit audited

@@ -13,3 +13,4 @@ step memory guest small memory
 step destroy xl destroy small
 step gone gone small
 step nothing-lost await 20 sh -c "[ \$(xl info | sed -n 's/^free_memory *: //p') -ge $before ]"
+step audit audited

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
+use xenocryst_abi::DomId;
 
 use crate::debian::write_whole;
 use crate::lab::{self, LabMachine, Script};
@@ -90,6 +91,7 @@ fn domain_name(words: &[(String, String)], domain: u16) -> String {
     let key = format!("domain-{domain}");
     match words.iter().find(|(known, _)| *known == key) {
         Some((_, name)) => format!("domain {domain}, {name}"),
+        None if domain == DomId::XEN.0 => "shown to domains by the hypervisor".to_owned(),
         None => format!("domain {domain}"),
     }
 }

@@ -49,10 +49,13 @@ fn section(number: usize, snapshot: &Snapshot, name: &dyn Fn(u16) -> String) -> 
     }
     html.push_str("<div class=\"plots\">\n");
     for (domain, frames) in snapshot.domains() {
-        let runs = snapshot.of_domain(domain).count();
+        let pieces = snapshot.pieces(domain);
+        if pieces == 0 {
+            continue;
+        }
         let _ = write!(
             html,
-            "<figure><figcaption><b>{}</b>: {frames} frames ({} MiB); PFN to the right, MFN upwards, {runs} pieces\
+            "<figure><figcaption><b>{}</b>: {frames} frames ({} MiB); PFN to the right, MFN upwards, {pieces} pieces\
              </figcaption>\n{}</figure>\n",
             escaped(&name(domain)),
             frames / 256,

@@ -43,6 +43,19 @@ impl Snapshot {
         domains
     }
 
+    /// How many pieces of machine memory hold the domain's PFNs: within a piece both numbers go up together.
+    #[must_use]
+    pub fn pieces(&self, domain: u16) -> usize {
+        let mut pieces = 0;
+        let mut next = None;
+        for run in self.of_domain(domain) {
+            let pfn = run.pfn.map_or(0, |pfn| pfn.raw());
+            let end = (run.first.raw() + run.frames, pfn.wrapping_add(run.frames));
+            pieces += usize::from(next.replace(end) != Some((run.first.raw(), pfn)));
+        }
+        pieces
+    }
+
     /// The runs of a domain's frames that have a PFN.
     pub fn of_domain(&self, domain: u16) -> impl Iterator<Item = &Run> {
         self.runs.iter().filter(move |run| {
@@ -113,6 +126,17 @@ pub(super) mod tests {
         assert_eq!(snapshot.frames(), 0x32);
         assert_eq!(snapshot.domains(), [(0, 8), (1, 16)]);
         assert_eq!(snapshot.of_domain(1).count(), 1);
+    }
+
+    #[test]
+    fn a_piece_goes_on_where_both_numbers_do() {
+        let log = LOG.replace(
+            "20+10:d1:1!2/3:5",
+            "20+4:d1:w1/1:5 24+4:d1:n0/1:9 28+8:d1:n0/1:2",
+        );
+        let snapshots = read(&log).expect("whole");
+        assert_eq!(snapshots[0].pieces(1), 2);
+        assert_eq!(snapshots[0].of_domain(1).count(), 3);
     }
 
     #[test]
