@@ -100,6 +100,7 @@ impl<M: MachineMemory> Engine<'_, M> {
                     released: Held::Writable,
                 });
             }
+            self.note_lending(actors);
             if !self.get_writable_type(actors.pages, frame) {
                 return Err(Rule::L1TargetNotWritable);
             }
@@ -159,6 +160,9 @@ impl<M: MachineMemory> Engine<'_, M> {
         if !frame.get(self.demanded(Fault::L1Owner, frame, actors.pages.tag())) {
             return self.check_io_entry(actors, entry);
         }
+        if entry & pte::RW != 0 {
+            self.note_lending(actors);
+        }
         if entry & pte::RW != 0
             && !self.get_writable_type(actors.pages, frame)
             && !self.commits(Fault::L1Type)
@@ -169,6 +173,15 @@ impl<M: MachineMemory> Engine<'_, M> {
             return Err(self.give_back(entry, Rule::SpecialCaching));
         }
         Ok(entry)
+    }
+
+    /// A writable mapping of another domain's frame stays in TLBs of CPUs that its owner never ran on. The owner must
+    /// know, since its frames may become tables (I33).
+    #[inline(always)]
+    fn note_lending(&self, actors: &Actors<'_>) {
+        if !core::ptr::eq(actors.pages, actors.tables) && !self.commits(Fault::Lending) {
+            actors.pages.set_lent();
+        }
     }
 
     /// Gives back what was taken for an entry that is refused after all.

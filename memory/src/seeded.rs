@@ -75,6 +75,8 @@ faults! {
     FlushOnReuse,
     /// No flush of frames that come back from a failed exchange.
     FlushOnAbandon,
+    /// A writable mapping of a frame by another domain than its owner is not noted.
+    Lending,
     /// The M2P entry of anybody's frame can be set.
     M2pOwner,
     /// Descriptors are not looked at.

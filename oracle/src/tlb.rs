@@ -124,8 +124,9 @@ impl Tlb {
                 cpu.walked[level as usize] |= 1 << index;
                 for (_, entry) in frame.words.iter().filter(|_| level == 1) {
                     let named = target(entry) as usize;
-                    let own = named < FRAMES && model.frames[named].owner == Owner::Domain(dom);
-                    if entry & PRESENT != 0 && own {
+                    let ram =
+                        named < FRAMES && matches!(model.frames[named].owner, Owner::Domain(_));
+                    if entry & PRESENT != 0 && ram {
                         cpu.mapped |= 1 << named;
                         if entry & RW != 0 {
                             cpu.writable |= 1 << named;

@@ -271,3 +271,28 @@ fn xsa_401_and_408_a_mapping_that_is_gone_is_flushed_and_one_that_stays_refuses(
     );
     b.check();
 }
+
+#[test]
+fn a_frame_that_another_domain_could_write_becomes_a_table_only_after_a_flush_of_every_cpu() {
+    let b = bench();
+    let other = domain(0);
+    let mfn = b.page();
+    let table = b.page_of(&other);
+    let budget = &mut Budget::unlimited();
+    let pinned = b.engine.pin_table(&other, table, L1, budget);
+    assert_eq!(pinned, Ok(Progress::Done(())));
+    let actors = Actors {
+        pages: &b.d,
+        ..Actors::own(&other)
+    };
+    for value in [entry(mfn, T), 0] {
+        let done = b.engine.mmu_update(&actors, at(table, 0), value, budget);
+        assert!(matches!(done, Ok(Progress::Done(_))), "{done:?}");
+    }
+    b.engine.machine().take_flushes();
+    b.pin(mfn, L1).unwrap();
+    let flushes = b.engine.machine().take_flushes();
+    assert_eq!(flushes.len(), 1);
+    assert_eq!(flushes[0].cpus, u64::MAX, "whoever mapped it ran elsewhere");
+    b.check_with(&[&other], &[]);
+}

@@ -5,7 +5,7 @@ use super::super::State::{Held, InPart, Open};
 use super::{
     ALLOCATOR, EMULATE, FLUSHES, FRAME, FRAMES, GRANT_CALLS, GRANT_COPYING, GRANT_ENDINGS,
     GRANT_MAPPING, GRANT_RANDOM, GRANT_TABLES, GRANT_UNMAPPING, IOMMU, MMUEXT, MODEL, NO_TEST,
-    PTYPE, RESERVATION, STOPPED, TABLES, UPDATE, row,
+    PTYPE, RESERVATION, STOPPED, TABLES, TEARDOWN, UPDATE, row,
 };
 
 /// In order.
@@ -21,7 +21,11 @@ pub(super) const ROWS: &[Invariant] = &[
             ),
             (
                 RESERVATION,
-                "frames_that_come_back_from_a_failed_exchange_are_still_flushed_before_they_become_tables",
+                "frames_that_come_back_from_a_failed_exchange_are_flushed_first_whatever_they_were",
+            ),
+            (
+                FLUSHES,
+                "a_frame_that_another_domain_could_write_becomes_a_table_only_after_a_flush_of_every_cpu",
             ),
             (
                 GRANT_UNMAPPING,
@@ -114,6 +118,10 @@ pub(super) const ROWS: &[Invariant] = &[
                     "xsa_240_a_full_linear_counter_refuses_and_undoes_its_other_half",
                 ),
                 (GRANT_MAPPING, "pins_stop_at_their_limit"),
+                (
+                    TEARDOWN,
+                    "a_frame_that_as_many_hold_as_can_be_counted_goes_with_the_last_of_them",
+                ),
             ],
             "needs shadow paging, for its counters",
         ),
@@ -158,6 +166,14 @@ pub(super) const ROWS: &[Invariant] = &[
             (
                 EMULATE,
                 "a_table_that_is_gone_by_the_time_of_the_store_is_left_alone",
+            ),
+            (
+                EMULATE,
+                "a_table_that_was_one_only_by_an_unwinding_left_over_takes_no_store",
+            ),
+            (
+                UPDATE,
+                "a_frame_that_goes_with_an_unwinding_left_over_cannot_be_updated",
             ),
             (
                 GRANT_MAPPING,
