@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod checks;
+mod engine_cost;
 mod fuzz;
 mod image;
 mod long;
@@ -45,11 +46,21 @@ enum Command {
     /// Draw who has which frame of the machine's memory
     Map(MapOptions),
     /// Measure the kernel alone, Xen and Xenocryst, and print one table
-    Bench(BenchOptions),
+    Bench(BenchCommand),
     /// Make the same memory requests on Xen and on Xenocryst, and print where the answers differ
     Diff(DiffOptions),
     /// Write the pages under docs/ that are generated from the source
     Docs,
+}
+
+/// What to measure.
+#[derive(Args)]
+struct BenchCommand {
+    #[command(flatten)]
+    options: BenchOptions,
+    /// Measure the memory engine by itself, on the host, instead
+    #[arg(long)]
+    engine: bool,
 }
 
 /// Which checks to make.
@@ -87,7 +98,8 @@ fn main() -> Result<()> {
         }
         Command::Test(options) => test(&workspace, &options),
         Command::Fuzz(options) => fuzz::fuzz(&workspace, &options),
-        Command::Bench(options) => {
+        Command::Bench(BenchCommand { engine: true, .. }) => engine_cost::print(&workspace),
+        Command::Bench(BenchCommand { options, .. }) => {
             build_if_ours(&workspace, &options.hypervisor)?;
             bench::bench(&workspace, &options)
         }
