@@ -21,6 +21,9 @@ pub const CAPABILITY_MSI: u8 = 5;
 /// Capability number of MSI-X.
 pub const CAPABILITY_MSIX: u8 = 0x11;
 
+/// Bytes of configuration space that can be reached.
+const CONFIG_BYTES: usize = 256;
+
 /// MSI control: enable.
 pub const MSI_ENABLE: u16 = 1;
 /// MSI-X control: mask all.
@@ -78,11 +81,17 @@ impl Msi {
     pub fn find(config: &impl Config) -> Option<Self> {
         let at = find_capability(config, CAPABILITY_MSI)?;
         let control = config.read16(at + 2);
+        let (wide, maskable) = (control & 0x80 != 0, control & 0x100 != 0);
+        // Header, address and data; then what the device claims besides. All of it must fit before the end.
+        let bytes = 12 + if wide { 4 } else { 0 } + if maskable { 8 } else { 0 };
+        if usize::from(at) + bytes > CONFIG_BYTES {
+            return None;
+        }
         Some(Self {
             at,
             log_vectors: (control >> 1 & 7).min(5) as u8,
-            wide: control & 0x80 != 0,
-            maskable: control & 0x100 != 0,
+            wide,
+            maskable,
         })
     }
 
@@ -276,6 +285,26 @@ mod tests {
         assert_eq!(fake.read(0x60) >> 16, 0x01a5);
         msi.enable(&fake, false, 0);
         assert_eq!(fake.read(0x60) >> 16, 0x0184);
+    }
+
+    /// Found by the fuzz target `pci`: the message would have gone to the start of the header.
+    #[test]
+    fn a_capability_that_reaches_beyond_the_end_is_none() {
+        for (at, control, fits) in [
+            (0xfc, 0, false),
+            (0xf8, 0, false),
+            (0xf4, 0, true),
+            (0xf4, 0x80, false),
+            (0xf0, 0x80, true),
+            (0xf0, 0x180, false),
+            (0xe8, 0x180, true),
+            (0xec, 0x100, true),
+            (0xf0, 0x100, false),
+        ] {
+            let header = control << 16 | u32::from(CAPABILITY_MSI);
+            let fake = Fake::new(&[(4, 0x10 << 16), (0x34, at), (at as u8, header)]);
+            assert_eq!(Msi::find(&fake).is_some(), fits, "{at:#x} {control:#x}");
+        }
     }
 
     #[test]
