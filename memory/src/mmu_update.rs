@@ -17,6 +17,8 @@ use crate::seeded::Fault;
 use xenocryst_abi::{Maddr, Mfn, Pfn, Vaddr};
 
 #[cfg(test)]
+mod details;
+#[cfg(test)]
 mod tests;
 
 /// The two ways to write an entry.

@@ -39,6 +39,10 @@ fn kernel_pages_are_marked_and_never_global() {
         adjusted_l1(PRESENT | USER | GUEST_KERNEL | GLOBAL),
         PRESENT | USER | GUEST_KERNEL
     );
+    assert_eq!(
+        adjusted_l1(PRESENT | GUEST_KERNEL),
+        PRESENT | USER | GUEST_KERNEL
+    );
     for entry in [PRESENT, PRESENT | USER, PRESENT | USER | GUEST_KERNEL] {
         assert_eq!(
             adjusted_l1(adjusted_l1(entry)),
@@ -70,4 +74,21 @@ fn io_mappings_end_uncached_or_write_combining() {
         let write_combining = result == PAT;
         assert!(uncached || write_combining, "{entry:#x} became {result:#x}");
     }
+}
+
+#[test]
+fn entries_above_l1_are_user_entries_and_those_of_l4_accessed() {
+    for flags in [PRESENT, PRESENT | USER, PRESENT | USER | ACCESSED] {
+        for level in [Level::L2, Level::L3] {
+            assert_eq!(adjusted_upper(flags, level), flags | USER);
+        }
+        assert_eq!(adjusted_upper(flags, Level::L4), flags | USER | ACCESSED);
+    }
+}
+
+#[test]
+fn entries_that_differ_in_what_they_grant_are_no_fast_path() {
+    let harmless = [5, 6, 8, 2, 63].into_iter().chain(9..=11).chain(52..=62);
+    let mask = harmless.fold(0, |mask, bit| mask | 1 << bit);
+    assert_eq!(FAST_PATH, mask);
 }
