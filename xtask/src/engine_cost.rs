@@ -94,6 +94,7 @@ fn count(program: &Path, name: &str, size: &str, times: u64) -> Result<u64> {
         .output()
         .context("cannot run valgrind (Debian package valgrind)")?;
     let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "{valgrind:?} failed:\n{said}");
     collected(&said).with_context(|| format!("{valgrind:?} counted nothing:\n{said}"))
 }
 

@@ -1,4 +1,5 @@
-//! A machine with more frames than memory: the low ones hold tables and have words, the others are only ever named.
+//! A machine with more frames than memory: the low ones hold tables and have words, the last ones too (the hypervisor's
+//! own records come from there), the others are only ever named.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use xenocryst_abi::{Maddr, Mfn};
@@ -8,8 +9,19 @@ use xenocryst_memory::{Engine, Frame, MachineMemory, Storage, sim};
 pub const TABLES: u64 = 1 << 12;
 /// Frames in all: room for a block of 2^18, which is what 512 L1 tables map.
 pub const FRAMES: u64 = 1 << 20;
+/// Frames at the end that have words.
+const LAST: u64 = 2048;
 /// Domain numbers that can own frames.
 const DOMAINS: usize = 8;
+
+/// Where the words of a frame are, if it has any: the last frames come after the low ones.
+fn place(frame: Mfn) -> u64 {
+    match frame.raw().checked_sub(FRAMES - LAST) {
+        Some(last) => TABLES + last,
+        None if frame.raw() < TABLES => frame.raw(),
+        None => FRAMES,
+    }
+}
 
 /// Words of the low frames.
 pub struct Machine {
@@ -20,13 +32,16 @@ pub struct Machine {
 impl Machine {
     fn new() -> Self {
         Self {
-            words: (0..TABLES * 512).map(|_| AtomicU64::new(0)).collect(),
+            words: (0..(TABLES + LAST) * 512)
+                .map(|_| AtomicU64::new(0))
+                .collect(),
             clock: AtomicU32::new(1),
         }
     }
 
     fn word(&self, at: Maddr) -> &AtomicU64 {
-        &self.words[(at.raw() / 8) as usize]
+        let frame = place(at.mfn());
+        &self.words[(frame * 512 + at.offset() / 8) as usize]
     }
 }
 
@@ -45,11 +60,9 @@ impl MachineMemory for Machine {
     }
 
     fn zero_frame(&self, frame: Mfn) {
-        if frame.raw() < TABLES {
-            let first = frame.raw() as usize * 512;
-            for word in &self.words[first..first + 512] {
-                word.store(0, Ordering::Relaxed);
-            }
+        let first = place(frame) as usize * 512;
+        for word in self.words.get(first..first + 512).unwrap_or(&[]) {
+            word.store(0, Ordering::Relaxed);
         }
     }
 

@@ -179,7 +179,7 @@ fn grants(size: u64) -> Box<dyn FnMut()> {
         engine
             .machine()
             .write_u64(entry, header | frame.raw() << 32);
-        mapping.update(at(mapping.l1[0], reference), 0);
+        mapping.update(at(mapping.l1[0], reference + 1), 0);
     }
     let mut handles = Vec::new();
     Box::new(move || {
@@ -194,13 +194,14 @@ fn grants(size: u64) -> Box<dyn FnMut()> {
         };
         for reference in 0..size {
             let request = GrantMap {
-                host_addr: World::address(0, reference).raw(),
+                // Address 0 would mean: not this part.
+                host_addr: World::address(0, reference + 1).raw(),
                 flags: map_flag::HOST_MAP,
                 reference: reference as u32,
             };
             handles.push(granted(engine.map_grant(&mapper, &granter, &request)).handle);
         }
-        for (slot, handle) in (0..).zip(handles.drain(..)) {
+        for (slot, handle) in (1..).zip(handles.drain(..)) {
             let request = GrantUnmap {
                 handle,
                 host_addr: World::address(0, slot).raw(),
