@@ -39,7 +39,7 @@ pub fn print(workspace: &Workspace) -> Result<()> {
             continue;
         };
         let elements: u64 = size.parse()?;
-        let times = ELEMENTS.div_ceil(elements).min(200).max(2);
+        let times = ELEMENTS.div_ceil(elements).clamp(2, 200);
         let more = count(&program, name, size, WARM_UP + times)?;
         let few = count(&program, name, size, WARM_UP)?;
         let each = more.saturating_sub(few) as f64 / (times * elements) as f64;
