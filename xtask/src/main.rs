@@ -68,7 +68,7 @@ struct BenchCommand {
 struct TestOptions {
     #[command(flatten)]
     boot: BootTestOptions,
-    /// Make the long checks too: each fuzz target for a minute
+    /// Make the long checks too: ten million random requests, each fuzz target for a minute
     #[arg(long)]
     long: bool,
 }
