@@ -84,9 +84,11 @@ impl Grants {
     }
 }
 
-/// Gives a new domain's table the frame that every table has. False without memory.
+/// Gives a new domain's table the frame that every table has, and its mappings their first, so that memory is where it was
+/// when a few mappings have come and gone. False without memory.
 pub fn init(domain: &Domain) -> bool {
     engine().grow_grant_table(&granter(domain), 1).is_ok()
+        && engine().prepare_maptrack(&domain.grants.track)
 }
 
 /// `domain` as the one that grants.

@@ -140,18 +140,32 @@ impl<M: MachineMemory> Engine<'_, M> {
             records.free = records.frames.read_pair(&self.machine, handle)[1] as u32;
             return Ok(handle);
         }
-        if records.fresh == records.frames.len() * PER_FRAME {
-            if records.frames.len() >= track.max_frames {
-                return Err(Rule::GrantHandles);
-            }
-            let frame = self.new_grant_frame().ok_or(Rule::GrantHandles)?;
-            if !records.frames.push(frame) {
-                self.free_frames(frame, 0);
-                return Err(Rule::GrantHandles);
-            }
+        if records.fresh == records.frames.len() * PER_FRAME && !self.add_records(track, records) {
+            return Err(Rule::GrantHandles);
         }
         records.fresh += 1;
         Ok(records.fresh - 1)
+    }
+
+    /// Gives the track one more frame. `false` at its limit, or without memory.
+    fn add_records(&self, track: &Maptrack, records: &mut Records) -> bool {
+        if records.frames.len() >= track.max_frames {
+            return false;
+        }
+        self.new_grant_frame().is_some_and(|frame| {
+            let added = records.frames.push(frame);
+            if !added {
+                self.free_frames(frame, 0);
+            }
+            added
+        })
+    }
+
+    /// Gives a new track its first frame, so that the first mappings take no memory. `false` without memory.
+    #[must_use]
+    pub fn prepare_maptrack(&self, track: &Maptrack) -> bool {
+        let records = &mut *self.lock_grants(&track.state);
+        track.max_frames == 0 || records.frames.len() != 0 || self.add_records(track, records)
     }
 
     /// Who granted what `handle` maps: the domain that [`Engine::unmap_grant`] must be given.

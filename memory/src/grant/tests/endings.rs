@@ -124,3 +124,19 @@ fn a_table_waits_for_those_who_map_its_frames() {
     assert!(p.b.engine.destroy_grant_table(&p.own_granter()));
     p.check();
 }
+
+/// Memory is counted exactly: a few mappings that come and go take none.
+#[test]
+fn the_first_mappings_of_a_prepared_track_take_no_memory() {
+    let p = pair();
+    assert!(p.b.engine.prepare_maptrack(&p.track));
+    let before = p.b.engine.free_frame_count();
+    assert!(p.b.engine.prepare_maptrack(&p.track));
+    let handles: std::vec::Vec<_> = (0..256)
+        .map(|_| p.b.engine.take_handle(&p.track).unwrap())
+        .collect();
+    assert_eq!(handles.len(), 256);
+    assert_eq!(p.b.engine.free_frame_count(), before);
+    p.b.engine.take_handle(&p.track).unwrap();
+    assert_eq!(p.b.engine.free_frame_count(), before - 1);
+}
