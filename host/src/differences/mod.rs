@@ -298,7 +298,8 @@ this table, which is generated from `host/src/differences/known.rs` by `cargo xt
 
 Random requests leave out what would differ for these reasons, and one thing more: when the validation of a table fails at its
 first entry, and that of the table below it at a later one, Xen 4.17 forgets to undo the latter, and the frame can be
-nothing but that table until the domain ends. So no first entry names what may be a table.
+nothing but that table until the domain ends. So no first entry names what may be a table. Nor is the M2P of devices' frames
+changed, which Xen lets dom0 do as `DOMID_IO`, and Xenocryst does not.
 ";
 
 /// The whole of `docs/differences.md`.

@@ -167,8 +167,10 @@ impl Random<'_, '_> {
         let mut outputs = [0; MOST];
         let mut chosen = [0; MOST];
         let _ = write!(self.line, "exchange");
+        // Each but once: a frame that was exchanged may come back as the new one of another.
+        let first = self.rng.below(RESERVE as u64);
         for place in 0..count {
-            let n = self.rng.below(RESERVE as u64) as u8;
+            let n = ((first + 7 * place as u64) % RESERVE as u64) as u8;
             let frame = if self.rng.chance(90) {
                 Frame::Reserve(n)
             } else {

@@ -137,6 +137,11 @@ impl Random<'_, '_> {
         } else {
             self.frame()
         };
+        // Devices' frames have entries too, which Xen lets the control domain change as `DOMID_IO`'s.
+        let frame = match frame {
+            Frame::Machine(number) if number < 0x100 => Frame::Machine(0x100_0000),
+            frame => frame,
+        };
         // What the M2P says of these, others may rely on.
         let mfn = self.world.mfn(frame);
         let pfn = self.rng.pick(&[1, 2, 0x1234, u64::MAX, 1 << 52]);
