@@ -18,6 +18,7 @@ use crate::machine::MachineMemory;
 use crate::refusal::{Refusal, Rule};
 use crate::seeded::Fault;
 use core::sync::atomic::Ordering;
+use spin::MutexGuard;
 use xenocryst_abi::Mfn;
 
 mod audit;
@@ -202,6 +203,16 @@ fn blocks(first: u64, count: u64) -> impl Iterator<Item = (u64, u8)> {
 }
 
 impl<M: MachineMemory> Engine<'_, M> {
+    /// Takes the lock of the free list.
+    fn free_list(&self) -> MutexGuard<'_, FreeFrames> {
+        loop {
+            if let Some(free) = self.free.try_lock() {
+                return free;
+            }
+            self.machine.relax();
+        }
+    }
+
     /// Hands RAM frames `first .. first+count` to the free list. Boot only; each frame once. Frame 0 is never handed
     /// out, and frames beyond the frame table are ignored.
     pub fn donate(&self, first: Mfn, count: u64) {
@@ -213,7 +224,7 @@ impl<M: MachineMemory> Engine<'_, M> {
         }
         self.ram_frames
             .fetch_add(end.saturating_sub(start), Ordering::Relaxed);
-        let mut free = self.free.lock();
+        let mut free = self.free_list();
         for (at, order) in blocks(start, end.saturating_sub(start)) {
             free.free(self.frames, at as u32, order, None);
         }
@@ -251,7 +262,7 @@ impl<M: MachineMemory> Engine<'_, M> {
     /// and not claimed ([`Rule::OutOfMemory`]).
     pub fn claim_frames(&self, domain: &DomainMemory, frames: u64) -> Result<(), Refusal> {
         let refuse = |rule: Rule| rule.refuse().wanted_owner(domain.id()).value(frames);
-        let mut free = self.free.lock();
+        let mut free = self.free_list();
         if frames == 0 {
             free.set_claim(domain, 0);
             return Ok(());
@@ -275,7 +286,7 @@ impl<M: MachineMemory> Engine<'_, M> {
 
     /// Free frames that domains have claimed, all together.
     pub fn claimed_frame_count(&self) -> u64 {
-        self.free.lock().claimed
+        self.free_list().claimed
     }
 
     /// Gives back a block got from [`Engine::allocate_frames`] (or part of one, or claimed frames). The hypervisor has
@@ -294,7 +305,7 @@ impl<M: MachineMemory> Engine<'_, M> {
             self.frames[mfn.raw() as usize].set_owner_word(OwnerWord::FREE_BODY);
         }
         let now = self.machine.tlb_clock();
-        let mut free = self.free.lock();
+        let mut free = self.free_list();
         for (at, order) in blocks(first.raw(), 1 << order) {
             free.free(self.frames, at as u32, order, Some(now));
         }
@@ -302,7 +313,7 @@ impl<M: MachineMemory> Engine<'_, M> {
 
     /// Frames on the free list.
     pub fn free_frame_count(&self) -> u64 {
-        self.free.lock().frames
+        self.free_list().frames
     }
 
     /// Takes a block off the list, flushes what CPUs may still know of it, and gives every frame `word`. What others than
@@ -315,7 +326,7 @@ impl<M: MachineMemory> Engine<'_, M> {
         claimant: Option<&DomainMemory>,
     ) -> Option<Mfn> {
         let taken = {
-            let mut free = self.free.lock();
+            let mut free = self.free_list();
             let before = claimant.map_or(0, DomainMemory::claimed_frames);
             if order > MAX_ORDER || !free.draw(order, claimant) {
                 return None;
@@ -357,8 +368,7 @@ impl<M: MachineMemory> Engine<'_, M> {
         self.write_m2p(mfn, INVALID_M2P_ENTRY);
         frame.set_owner_word(OwnerWord::FREE_BODY);
         let now = self.machine.tlb_clock();
-        self.free
-            .lock()
+        self.free_list()
             .free(self.frames, mfn.raw() as u32, 0, Some(now));
     }
 }

@@ -27,6 +27,8 @@ mod engine;
 mod frame;
 #[cfg(test)]
 mod history;
+#[cfg(test)]
+mod interleave;
 mod machine;
 mod progress;
 pub mod pte;

@@ -29,7 +29,9 @@ pub trait MachineMemory: Sync {
     fn copy_bytes(&self, to: Maddr, from: Maddr, length: u16) {
         copy_by_words(self, to, from, u64::from(length));
     }
-    /// The TLB clock: a number that grows with every whole flush of any CPU's TLB (global entries included).
+    /// The TLB clock: a number that grows with every whole flush of any CPU's TLB (global entries included). It is read
+    /// after every write of this CPU's before has become visible to all: else a CPU could flush, count it, and then find
+    /// what was about to be removed (I34).
     /// Bits above [`CLOCK_BITS`] are ignored; a machine without a clock returns a constant,
     /// and must then flush in every [`MachineMemory::flush_tlb`].
     fn tlb_clock(&self) -> u32;

@@ -33,6 +33,16 @@ reference!(
     /// A general and an L4 type reference: what a vCPU holds on each root that it may load.
     RootRef
 );
+impl RootRef {
+    /// Puts `new` in force in place of what `slot` holds: `load` makes CPUs run on it. Hands out the old one, which
+    /// nobody runs on any more and which is to be given back; there is no other way to get at it (I44).
+    #[must_use = "a reference must be given back to the engine"]
+    pub fn replace(slot: &mut Option<Self>, new: Self, load: impl FnOnce(Mfn)) -> Option<Self> {
+        load(new.mfn());
+        slot.replace(new)
+    }
+}
+
 reference!(
     /// A general and a descriptor type reference: what a GDT or LDT window holds on a frame it maps.
     DescriptorRef

@@ -28,6 +28,9 @@ pub struct SimMachine {
     words: Vec<AtomicU64>,
     clock: AtomicU32,
     flushes: Mutex<Vec<FlushRequest>>,
+    /// A word that a guest rewrites after each read of it, and with what; address 0 for none.
+    rewritten: AtomicU64,
+    values: Mutex<Vec<u64>>,
     /// Makes the next compare-exchange find these bits set in the word: the CPU setting Accessed or Dirty.
     racing_bits: AtomicU64,
 }
@@ -39,6 +42,8 @@ impl SimMachine {
             words: (0..frames * 512).map(|_| AtomicU64::new(0)).collect(),
             clock: AtomicU32::new(1),
             flushes: Mutex::new(Vec::new()),
+            rewritten: AtomicU64::new(0),
+            values: Mutex::new(Vec::new()),
             racing_bits: AtomicU64::new(0),
         }
     }
@@ -61,6 +66,12 @@ impl SimMachine {
         self.clock.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// From now on the guest writes one of `values` to the word at `at` after each read of it, the last one first.
+    pub fn rewrite_after_reads(&self, at: Maddr, values: Vec<u64>) {
+        *self.values.lock().unwrap() = values;
+        self.rewritten.store(at.raw(), Ordering::Relaxed);
+    }
+
     /// The next compare-exchange finds that the CPU has set `bits` just before.
     pub fn race_with(&self, bits: u64) {
         self.racing_bits.store(bits, Ordering::Relaxed);
@@ -69,7 +80,14 @@ impl SimMachine {
 
 impl MachineMemory for SimMachine {
     fn read_u64(&self, at: Maddr) -> u64 {
-        self.word(at).load(Ordering::Relaxed)
+        let value = self.word(at).load(Ordering::Relaxed);
+        if at.raw() == self.rewritten.load(Ordering::Relaxed)
+            && at.raw() != 0
+            && let Some(next) = self.values.lock().unwrap().pop()
+        {
+            self.word(at).store(next, Ordering::Relaxed);
+        }
+        value
     }
 
     fn write_u64(&self, at: Maddr, value: u64) {

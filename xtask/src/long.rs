@@ -1,6 +1,6 @@
 //! The checks that `cargo xtask test --long` makes beyond the usual ones, which take minutes each.
 //!
-//! Neighbours: `fuzz.rs`, `checks.rs`, and the crate `oracle`.
+//! Neighbours: `fuzz.rs`, `checks.rs`, the crate `oracle`, and the memory engine's own tests, which explore interleavings.
 
 use anyhow::{Context, Result, ensure};
 use xenocryst::boot_tests::Outcome;
@@ -34,6 +34,9 @@ pub fn run(workspace: &Workspace, filter: &str) -> Outcome {
     };
     if "oracle".contains(filter) {
         count("oracle", oracle(workspace));
+    }
+    if "interleavings".contains(filter) {
+        count("interleavings", interleavings(workspace));
     }
     match fuzz::targets(workspace) {
         Ok(targets) => {
@@ -79,5 +82,24 @@ fn oracle(workspace: &Workspace) -> Result<()> {
         .status()
         .context("cannot run cargo")?;
     ensure!(status.success(), "engine and rules differ ({status})");
+    Ok(())
+}
+
+/// Explores every schedule of the engine's operations that has one switch, where the usual tests take a few of each.
+fn interleavings(workspace: &Workspace) -> Result<()> {
+    let status = image::plain_cargo()
+        .current_dir(workspace.root())
+        .args([
+            "test",
+            "--quiet",
+            "--release",
+            "--package",
+            "xenocryst-memory",
+        ])
+        .args(["--lib", "interleave"])
+        .env("XENOCRYST_LONG", "1")
+        .status()
+        .context("cannot run cargo")?;
+    ensure!(status.success(), "see above ({status})");
     Ok(())
 }

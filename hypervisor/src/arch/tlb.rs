@@ -47,9 +47,14 @@ pub fn last_flush(cpu: u32) -> u64 {
     DONE[cpu_index(cpu)].load(Ordering::Relaxed)
 }
 
-/// The clock, of which users may keep the low bits only.
+/// The clock, of which users may keep the low bits only. It is the time after every store that this CPU has made: a CPU
+/// whose flush is not counted here may have walked the tables before those stores, one whose flush is counted later
+/// cannot.
 #[inline(always)]
 pub fn clock() -> u32 {
+    // A load may overtake stores: without the fence, a removed entry could still stand in this CPU's store buffer when the
+    // clock is read, and be found by a CPU after the flush that the clock then counts as later.
+    fence(Ordering::SeqCst);
     CLOCK.load(Ordering::SeqCst) as u32
 }
 

@@ -104,11 +104,12 @@ fn load_address_space(cpu: &CpuInfo, next: &'static Vcpu) {
     };
     // SAFETY: a vCPU that may run has a validated root in force, which carries the hypervisor's slots.
     unsafe { control::write_cr3(cr3) };
-    if let Some(previous) = cpu.current.get()
-        && !core::ptr::eq(previous.domain, next.domain)
-    {
+    if let Some(previous) = cpu.current.get() {
+        // Of the same domain too: user pages are mapped global, and it may run another process.
         tlb::flush_local();
-        previous.domain.memory.clear_cpu_dirty(cpu.cpu);
+        if !core::ptr::eq(previous.domain, next.domain) {
+            previous.domain.memory.clear_cpu_dirty(cpu.cpu);
+        }
     }
 }
 

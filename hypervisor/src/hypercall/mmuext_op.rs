@@ -6,7 +6,7 @@
 use xenocryst_abi::hypercall::errno::{EACCES, EFAULT, EINVAL, ENOSYS, EOPNOTSUPP, EPERM, Errno};
 use xenocryst_abi::mmu::{MmuextOp, mmuext};
 use xenocryst_abi::{DomId, Mfn, Vaddr};
-use xenocryst_memory::{Budget, DomainMemory, Level, Progress, Refusal};
+use xenocryst_memory::{Budget, DomainMemory, Level, Progress, Refusal, RootRef};
 
 use super::mmu_update::Batch;
 use super::{Answer, Call, owners, report_refusal, tlb};
@@ -134,13 +134,15 @@ fn new_kernel_root(vcpu: &'static Vcpu, frame: Mfn, budget: &mut Budget) -> Resu
     let Progress::Done(root) = engine().get_root(memory, frame, budget)? else {
         return Err(Unfinished::Preempted);
     };
-    vcpu.kernel_cr3.set(frame.maddr().raw());
     descriptors::drop_ldt_pages(vcpu);
-    // SAFETY: just validated and referenced; the caller is in kernel mode, so this is the root to run on.
-    unsafe { control::write_cr3(frame.maddr().raw()) };
-    // User pages are mapped global so that they survive system calls; they must not survive a change of process.
-    tlb_clock::flush_local();
-    if let Some(old) = vcpu.roots.lock().kernel.replace(root) {
+    let old = RootRef::replace(&mut vcpu.roots.lock().kernel, root, |frame| {
+        vcpu.kernel_cr3.set(frame.maddr().raw());
+        // SAFETY: just validated and referenced; the caller is in kernel mode, so this is the root to run on.
+        unsafe { control::write_cr3(frame.maddr().raw()) };
+        // User pages are mapped global so that they survive system calls; they must not survive a change of process.
+        tlb_clock::flush_local();
+    });
+    if let Some(old) = old {
         engine().put_root(memory, old, budget);
     }
     Ok(())

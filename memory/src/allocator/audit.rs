@@ -25,7 +25,7 @@ fn wrong(report: Report<'_>, frame: usize, what: &'static str) {
 impl<M: MachineMemory> Engine<'_, M> {
     /// Compares the free list with the frames that say they are free.
     pub(crate) fn audit_free_list(&self, report: Report<'_>) {
-        let free = self.free.lock();
+        let free = self.free_list();
         let mut blocks: Blocks = [[0; ORDERS]; ZONES];
         let found = count_blocks(self.frames, &mut blocks, report);
         if found != free.frames {

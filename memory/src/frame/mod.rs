@@ -14,6 +14,13 @@ use xenocryst_abi::DomId;
 pub use word::{FrameType, Level};
 pub(crate) use word::{HYPERVISOR, OwnerTag, OwnerWord, TypeWord};
 
+/// A place where another CPU may come in between, for the tests of interleavings.
+#[cfg(test)]
+use crate::interleave::point;
+#[cfg(not(test))]
+#[inline(always)]
+fn point() {}
+
 /// The state of one machine frame. All-zero bytes are the state of a frame that is no RAM (hole or I/O).
 #[derive(Debug, Default)]
 #[repr(C)]
@@ -64,23 +71,27 @@ impl Frame {
 
     #[inline]
     pub(crate) fn owner_word(&self) -> OwnerWord {
+        point();
         OwnerWord(self.owner.load(Ordering::Acquire))
     }
 
     #[inline]
     pub(crate) fn type_word(&self) -> TypeWord {
+        point();
         TypeWord(self.kind.load(Ordering::Acquire))
     }
 
     /// Stores the owner word: only for frames that nobody else can reach (free, or being made).
     #[inline]
     pub(crate) fn set_owner_word(&self, word: OwnerWord) {
+        point();
         self.owner.store(word.0, Ordering::Release);
     }
 
     /// Stores the type word: only for frames that nobody else can reach.
     #[inline]
     pub(crate) fn set_type_word(&self, word: TypeWord) {
+        point();
         self.kind.store(word.0, Ordering::Release);
     }
 
@@ -92,6 +103,7 @@ impl Frame {
 
     #[inline]
     pub(crate) fn exchange_owner(&self, old: OwnerWord, new: OwnerWord) -> Result<(), OwnerWord> {
+        point();
         self.owner
             .compare_exchange(old.0, new.0, Ordering::AcqRel, Ordering::Acquire)
             .map(|_| ())
@@ -100,6 +112,7 @@ impl Frame {
 
     #[inline]
     pub(crate) fn exchange_type(&self, old: TypeWord, new: TypeWord) -> Result<(), TypeWord> {
+        point();
         self.kind
             .compare_exchange(old.0, new.0, Ordering::AcqRel, Ordering::Acquire)
             .map(|_| ())
@@ -135,6 +148,7 @@ impl Frame {
     /// Gives a general reference back. Returns the state before when that was the last one: the caller must free it.
     #[inline(always)]
     pub(crate) fn put(&self) -> Option<OwnerWord> {
+        point();
         let before = OwnerWord(self.owner.fetch_sub(1, Ordering::AcqRel));
         assert!(
             before.count() != 0,

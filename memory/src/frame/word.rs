@@ -251,6 +251,9 @@ const fn type_bits(t: FrameType) -> u64 {
 impl TypeWord {
     /// Never used.
     pub(crate) const NONE: Self = Self(0);
+    /// About to be writable: flushed by whoever takes its first use, and waited for by others.
+    pub(crate) const BECOMING_WRITABLE: Self =
+        Self::started(FrameType::Writable).with_cursor(Self::BUSY);
     /// The cursor of a table that the holder of the page-table lock is working on right now.
     pub(crate) const BUSY: usize = 0x3ff;
 

@@ -5,7 +5,7 @@ use crate::frame::Level::*;
 use crate::refusal::{Errno, Rule};
 use crate::sim::domain;
 use crate::testing::*;
-use crate::{Budget, Progress};
+use crate::{Budget, Progress, RootRef};
 use xenocryst_abi::Mfn;
 
 #[test]
@@ -37,6 +37,35 @@ fn every_level_can_be_pinned_by_itself() {
         b.unpin(mfn).unwrap();
     }
     b.check();
+}
+
+#[test]
+fn a_root_can_be_given_back_only_after_another_was_loaded() {
+    let b = bench();
+    let root_of = |l4: Mfn| match b.engine.get_root(&b.d, l4, &mut Budget::unlimited()) {
+        Ok(Progress::Done(root)) => root,
+        other => panic!("{other:?}"),
+    };
+    let spaces = [b.space(), b.space()];
+    let [first, second] = spaces.each_ref().map(|s| s.l4);
+    let mut running_on = None;
+    let mut slot = None;
+    for l4 in [first, second, first, first] {
+        let before = running_on;
+        let old = RootRef::replace(&mut slot, root_of(l4), |mfn| {
+            // Until now the CPU ran on the old one, which is held: by its pin, and by the slot.
+            if let Some(old) = before {
+                assert!(b.info(old).type_count >= 2);
+            }
+            running_on = Some(mfn);
+        });
+        assert_eq!(running_on, Some(l4));
+        assert_eq!(old.as_ref().map(RootRef::mfn), before);
+        if let Some(old) = old {
+            b.engine.put_root(&b.d, old, &mut Budget::unlimited());
+        }
+        b.check_with(&[], &[Held::Typed(l4)]);
+    }
 }
 
 #[test]

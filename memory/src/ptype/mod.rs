@@ -56,6 +56,11 @@ pub(crate) fn entry_address(table: Mfn, slot: usize) -> Maddr {
     Maddr::new(table.maddr().raw() + slot as u64 * 8)
 }
 
+/// Whether an idle frame that becomes `new` leaves another type, of which CPUs may still know something.
+fn leaves_type(old: TypeWord, new: FrameType) -> bool {
+    old.frame_type() != FrameType::None && old.frame_type() != new
+}
+
 impl<M: MachineMemory> Engine<'_, M> {
     /// Takes the page-table lock of `domain`.
     #[inline(always)]
@@ -79,7 +84,7 @@ impl<M: MachineMemory> Engine<'_, M> {
 
     /// Flushes what CPUs may still hold of a frame of `domain` whose type is being left.
     pub(crate) fn flush_left_type(&self, domain: &DomainMemory, old: TypeWord, new: FrameType) {
-        if old.frame_type() == FrameType::None || old.frame_type() == new {
+        if !leaves_type(old, new) {
             return;
         }
         let forgotten = match new {
@@ -108,26 +113,37 @@ impl<M: MachineMemory> Engine<'_, M> {
     }
 
     /// As [`Engine::get_writable_type`], for the first use and for meeting another CPU.
+    ///
+    /// A frame that comes from another type is nobody's until it was flushed (I10, XSA-401): whoever wrote to it before
+    /// would write to what a CPU may still take for a table. So others wait meanwhile.
     #[inline(never)]
     fn get_writable_type_slowly(&self, owner: &DomainMemory, frame: &Frame) -> bool {
         let mut word = frame.type_word();
         loop {
+            let flush = word.is_idle() && leaves_type(word, FrameType::Writable);
             let new = if word.is_live(FrameType::Writable) {
                 word.one_more()
+            } else if flush {
+                Some(TypeWord::BECOMING_WRITABLE)
+            } else if word == TypeWord::BECOMING_WRITABLE {
+                self.machine.relax();
+                word = frame.type_word();
+                continue;
             } else {
                 word.is_idle()
                     .then_some(TypeWord::live_once(FrameType::Writable))
             };
             let Some(new) = new else { return false };
             match frame.exchange_type(word, new) {
-                Ok(()) => break,
+                Ok(()) if flush => {
+                    self.flush_left_type(owner, word, FrameType::Writable);
+                    frame.set_type_word(TypeWord::live_once(FrameType::Writable));
+                    return true;
+                }
+                Ok(()) => return true,
                 Err(now) => word = now,
             }
         }
-        if word.is_idle() {
-            self.flush_left_type(owner, word, FrameType::Writable);
-        }
-        true
     }
 
     /// Gives one writable type reference back.

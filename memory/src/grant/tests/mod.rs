@@ -2,6 +2,7 @@
 
 mod copying;
 mod endings;
+mod fetching;
 mod mapping;
 mod random;
 mod recounting;
