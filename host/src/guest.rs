@@ -48,7 +48,7 @@ pub fn shell_initrd(workspace: &Workspace, kernel: &DebianKernel) -> Result<Path
     archive.symlink("init", "bin/busybox");
     let exercise = compiled(workspace, "exercise.c", "exercise", &["-pthread"])?;
     archive.file("bin/exercise", 0o755, read(&exercise)?);
-    for name in ["sharing", "grantops"] {
+    for name in ["sharing", "grantops", "hypercall"] {
         let program = compiled(workspace, &format!("{name}.c"), name, &[])?;
         archive.file(&format!("bin/{name}"), 0o755, read(&program)?);
     }

@@ -8,6 +8,7 @@
 extern crate alloc;
 
 mod arch;
+mod audit;
 mod boot;
 mod builder;
 mod console;
@@ -19,10 +20,12 @@ mod events;
 mod grants;
 mod hypercall;
 mod irq;
+mod keys;
 mod mm;
 mod options;
 mod panic;
 mod percpu;
+mod quiet;
 mod sched;
 mod start;
 mod sync;

@@ -59,6 +59,8 @@ pub mod work {
     pub const CONSOLE: u32 = 1 << 2;
     /// A dead domain waits for this CPU to let go of what it knew of it; see `domain::grave`.
     pub const FORGET: u32 = 1 << 3;
+    /// The machine is to be quiet for a moment; see `quiet`.
+    pub const QUIET: u32 = 1 << 4;
 }
 
 /// Top of the stack block: the guest register frame, then what the CPU knows of itself.

@@ -109,6 +109,7 @@ extern "C" fn boot_cpu() -> ! {
     );
     connect_console();
     dom0::start();
+    console::announce_input(console::Receiver::Dom0);
     console::release_display();
     run_cpu()
 }

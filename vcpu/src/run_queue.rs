@@ -97,6 +97,11 @@ impl<K: Entry> RunQueue<K> {
         self.running
     }
 
+    /// The entries that wait, in no particular order.
+    pub fn entries(&self) -> impl Iterator<Item = K> + '_ {
+        self.waiting.iter().copied()
+    }
+
     /// Entries that wait.
     #[inline]
     pub fn waiting(&self) -> usize {

@@ -19,6 +19,7 @@ const TARGET: &str = "x86_64-unknown-linux-gnu";
 pub struct Image {
     package: &'static str,
     rustflags: &'static str,
+    profile: &'static str,
 }
 
 /// Position-independent, because the image runs at an address that no other code model reaches; no red zone, because
@@ -26,12 +27,20 @@ pub struct Image {
 pub const HYPERVISOR: Image = Image {
     package: "xenocryst-hypervisor",
     rustflags: "-C relocation-model=pic -C no-redzone=yes -C target-feature=-sse,-sse2",
+    profile: "release",
+};
+
+/// The hypervisor with debug assertions.
+const CHECKED: Image = Image {
+    profile: "checked",
+    ..HYPERVISOR
 };
 
 /// The PV kernels: as the hypervisor for the first two reasons, but the vector registers are theirs.
 pub const GUESTS: Image = Image {
     package: "xenocryst-guest",
     rustflags: "-C relocation-model=pic -C no-redzone=yes",
+    profile: "release",
 };
 
 /// Every image.
@@ -57,7 +66,8 @@ impl Image {
             self.package,
             "--target",
             TARGET,
-            "--release",
+            "--profile",
+            self.profile,
         ]);
         cargo
     }
@@ -77,7 +87,7 @@ impl Image {
         }
         let built =
             env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace.target(), PathBuf::from);
-        let built = workspace.root().join(built).join(TARGET).join("release");
+        let built = workspace.root().join(built).join(TARGET).join(self.profile);
         let mut programs = [const { Vec::new() }; N];
         for (program, name) in programs.iter_mut().zip(names) {
             let file = built.join(name);
@@ -95,6 +105,15 @@ impl Image {
 pub fn build(workspace: &Workspace) -> Result<()> {
     let [image] = HYPERVISOR.programs(workspace, [HYPERVISOR.package])?;
     write_whole(&workspace.image(), &image)
+}
+
+/// Builds the hypervisor with debug assertions and leaves it at `target/xenocryst-checked.elf`.
+///
+/// # Errors
+/// When it does not compile or link.
+pub fn build_checked(workspace: &Workspace) -> Result<()> {
+    let [image] = CHECKED.programs(workspace, [CHECKED.package])?;
+    write_whole(&workspace.target().join("xenocryst-checked.elf"), &image)
 }
 
 /// Builds the PV kernels and leaves them where [`PvGuest::file`] says.

@@ -34,7 +34,11 @@ enum Command {
     /// Install missing packages, fetch the guest kernel and Xen, pack the guests (the others do this by themselves)
     Setup,
     /// Build the hypervisor, target/xenocryst.elf, and our PV guests, target/guest/pv-*
-    Build,
+    Build {
+        /// With debug assertions, which audit all frames after each destruction of a domain: target/xenocryst-checked.elf
+        #[arg(long)]
+        checked: bool,
+    },
     /// Boot Debian's kernel to a shell on the terminal
     Run(RunOptions),
     /// Make every check: fmt, clippy, doc, unit, image, and the boot tests; on another hypervisor the boot tests alone
@@ -68,7 +72,7 @@ struct BenchCommand {
 struct TestOptions {
     #[command(flatten)]
     boot: BootTestOptions,
-    /// Make the long checks too: ten million random requests, each fuzz target for a minute
+    /// Make the long checks too: ten million random requests, each fuzz target for a minute, every interleaving of two vCPUs
     #[arg(long)]
     long: bool,
 }
@@ -88,7 +92,8 @@ fn main() -> Result<()> {
             lab::root::dom0_initrd(&workspace, &kernel)?;
             Ok(())
         }
-        Command::Build => {
+        Command::Build { checked: true } => image::build_checked(&workspace),
+        Command::Build { checked: false } => {
             image::build(&workspace)?;
             image::build_guests(&workspace)
         }

@@ -25,6 +25,7 @@ use crate::run::{Hypervisor, hypervisor_options};
 use crate::vm::Vm;
 use crate::workspace::Workspace;
 
+mod debug_keys;
 mod devices;
 mod hostile;
 mod lab;
@@ -71,6 +72,7 @@ fn all() -> impl Iterator<Item = &'static BootTest> {
         refusals::TESTS,
         hostile::TESTS,
         sharing::TESTS,
+        debug_keys::TESTS,
     ]
     .into_iter()
     .flatten()

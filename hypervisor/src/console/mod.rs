@@ -17,6 +17,10 @@ pub use levels::{Level, Source, Thresholds, set_thresholds};
 pub use ring::RingRead;
 pub use serial::Settings;
 
+use xenocryst_console::switch::Switch;
+
+pub use xenocryst_console::switch::Receiver;
+
 use display::Display;
 use ring::Ring;
 use serial::Serial;
@@ -41,6 +45,8 @@ struct Console {
 
 /// Typed input, oldest first.
 struct Input {
+    /// Who gets it.
+    switch: Switch,
     bytes: [u8; INPUT_BYTES],
     first: usize,
     len: usize,
@@ -55,6 +61,7 @@ static CONSOLE: Mutex<Console> = Mutex::new(Console {
     keep_all: false,
 });
 static INPUT: Mutex<Input> = Mutex::new(Input {
+    switch: Switch::new(),
     bytes: [0; INPUT_BYTES],
     first: 0,
     len: 0,
@@ -194,14 +201,14 @@ pub fn on_input() {
     }
 }
 
-/// Moves what the port received to the waiting input. The answer is whether any input waits.
+/// Moves what the port received to the waiting input, or to the debug keys. The answer is whether any input waits.
 fn receive() -> bool {
     let mut typed = [0; 64];
     let mut waiting = INPUT.lock();
     loop {
         let count = with_console(|console| console.serial.read(&mut typed));
         for &byte in typed.iter().take(count) {
-            waiting.push(byte);
+            waiting.typed(byte);
         }
         if count < typed.len() {
             return waiting.len > 0;
@@ -277,7 +284,28 @@ impl Write for Console {
     }
 }
 
+/// Says who gets what is typed.
+pub fn announce_input(receiver: Receiver) {
+    let (now, other) = match receiver {
+        Receiver::Dom0 => ("dom0", "Xenocryst"),
+        Receiver::Hypervisor => ("Xenocryst ('h' lists its keys)", "dom0"),
+    };
+    say!("Input goes to {now}; Ctrl-A three times switches it to {other}");
+}
+
 impl Input {
+    /// Passes a byte to whoever it is for.
+    fn typed(&mut self, byte: u8) {
+        let mut switch = self.switch;
+        let switched = switch.typed(byte, |receiver, byte| match receiver {
+            Receiver::Dom0 => self.push(byte),
+            Receiver::Hypervisor if byte.is_ascii_whitespace() || crate::quiet::press(byte) => {}
+            Receiver::Hypervisor => say!("No such key; 'h' lists them"),
+        });
+        self.switch = switch;
+        switched.into_iter().for_each(announce_input);
+    }
+
     /// Adds a byte; what does not fit is lost, as on a real port.
     fn push(&mut self, byte: u8) {
         let at = (self.first + self.len) % INPUT_BYTES;

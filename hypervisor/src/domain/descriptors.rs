@@ -28,6 +28,13 @@ pub struct Held {
     ldt: [Option<DescriptorRef>; LDT_PAGES],
 }
 
+/// Tells `tell` of every frame that `vcpu`'s windows hold.
+pub fn each_held(vcpu: &Vcpu, tell: &mut dyn FnMut(Mfn)) {
+    let held = vcpu.descriptors.lock();
+    let all = held.gdt.iter().chain(&held.ldt);
+    all.flatten().for_each(|reference| tell(reference.mfn()));
+}
+
 /// Loads `vcpu`'s tables on `cpu`, which is about to run it.
 pub fn load(cpu: u32, vcpu: &'static Vcpu) {
     let Some(page) = gdt::reserved_page(cpu) else {

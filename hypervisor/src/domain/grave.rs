@@ -17,7 +17,7 @@ use crate::arch::smp;
 use crate::mm::{engine, frames};
 use crate::percpu::work;
 use crate::sync::Mutex;
-use crate::{events, grants, sched};
+use crate::{audit, events, grants, sched};
 
 /// Dead domains of which somebody may hold a frame.
 static HELD: AtomicU32 = AtomicU32::new(0);
@@ -51,6 +51,7 @@ fn sweep_held() {
             HELD.fetch_sub(1, Ordering::SeqCst);
             withdraw(domain);
             events::send_dom0_virq(virq::DOM_EXC);
+            audit::after_destruction(domain.id);
             wait_for_cpus(domain);
         }
     });

@@ -27,7 +27,9 @@ use xenocryst_memory::DomainMemory;
 use crate::mm::per_domain::PerDomain;
 
 pub use shared::{ARCH as ARCH_SHARED_INFO, SharedInfo, VCPU_INFO_SIZE, VcpuInfo};
-pub use table::{count, find, first_from, for_each, is_free, next_number, publish, withdraw};
+pub use table::{
+    MAX_DOMAINS, count, find, first_from, for_each, is_free, next_number, publish, withdraw,
+};
 pub use vcpu::{Callback, Roots, TrapEntry, Vcpu};
 
 /// Bit of [`Vcpu::pending_special`]: a non-maskable interrupt.

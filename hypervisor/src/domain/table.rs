@@ -40,7 +40,7 @@ pub fn find(id: DomId) -> Option<&'static Domain> {
 }
 
 /// Calls `each` with every domain that is published.
-pub fn for_each(each: impl Fn(&'static Domain)) {
+pub fn for_each(mut each: impl FnMut(&'static Domain)) {
     let mut next = 0;
     while let Some(domain) = first_from(next) {
         each(domain);

@@ -37,6 +37,18 @@ pub struct Fifo {
     vcpus: Vec<Queues>,
 }
 
+impl Fifo {
+    /// Tells `tell` of every page held.
+    pub(super) fn each_page(&self, tell: &mut dyn FnMut(Mfn)) {
+        let control = self.vcpus.iter().filter_map(|vcpu| vcpu.control.as_ref());
+        let blocks = control.map(|(page, _)| page);
+        self.pages
+            .iter()
+            .chain(blocks)
+            .for_each(|page| tell(page.mfn()));
+    }
+}
+
 impl Memory for Fifo {
     #[inline]
     fn word(&self, port: u32) -> Option<&AtomicU32> {

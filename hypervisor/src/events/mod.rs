@@ -20,7 +20,7 @@ use core::sync::atomic::{AtomicU32, Ordering};
 use alloc::vec::Vec;
 use spin::MutexGuard;
 use xenocryst_abi::hypercall::errno::{EINVAL, Errno};
-use xenocryst_abi::{DomId, Vaddr, virq};
+use xenocryst_abi::{DomId, Mfn, Vaddr, virq};
 use xenocryst_vcpu::port::PortTable;
 
 use crate::domain::{Domain, Vcpu};
@@ -114,6 +114,18 @@ impl VcpuEvents {
 
     fn virq(&self, virq: u32) -> Option<&AtomicU32> {
         self.virqs.get(virq as usize)
+    }
+}
+
+/// Tells `tell` of every frame of `domain` that its event channels hold.
+pub fn each_held_page(domain: &Domain, tell: &mut dyn FnMut(Mfn)) {
+    if let Some(fifo) = &domain.events.lock().fifo {
+        fifo.each_page(tell);
+    }
+    for vcpu in domain.each_vcpu() {
+        if let Some((page, _)) = &*vcpu.events.moved_info.lock() {
+            tell(page.mfn());
+        }
     }
 }
 

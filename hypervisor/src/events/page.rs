@@ -32,6 +32,11 @@ impl GuestPage {
         Ok(Self { held, base })
     }
 
+    /// The frame.
+    pub fn mfn(&self) -> Mfn {
+        self.held.mfn()
+    }
+
     /// Its address in the direct map.
     pub fn address(&self) -> Vaddr {
         Vaddr::new(self.base)

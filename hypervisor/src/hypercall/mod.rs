@@ -30,6 +30,7 @@ pub mod trap_table;
 pub mod vcpu_op;
 pub mod vm_assist;
 pub mod xen_version;
+mod xenocryst_op;
 pub mod xenpmu_op;
 pub mod xsm_op;
 
@@ -156,6 +157,7 @@ fn invoke_other(op: u64, call: &Call) -> Answer {
         number::HYPFS_OP => hypfs_op::handle(call),
         number::SYSCTL => sysctl::handle(call),
         number::DOMCTL => domctl::handle(call),
+        number::ARCH_7 => xenocryst_op::handle(call),
         _ => Err(ENOSYS.into()),
     }
 }

@@ -57,6 +57,7 @@ pub fn handle(call: &Call) -> Answer {
     }
     match request.copy.cmd {
         op::READCONSOLE => console::read_console(&request),
+        op::DEBUG_KEYS => console::debug_keys(&request),
         op::PHYSINFO => machine::physical_info(&request),
         op::SCHED_ID => pools::scheduler_id(&request),
         op::GETDOMAININFOLIST => machine::domain_list(&request),

@@ -45,6 +45,13 @@ pub struct DomainPirqs {
     auto_unmask: AtomicBool,
 }
 
+/// Tells `tell` of every frame of `domain` that its interrupts hold.
+pub fn each_held_page(domain: &Domain, tell: &mut dyn FnMut(Mfn)) {
+    if let Some(page) = &*domain.pirqs.eoi_page.lock() {
+        tell(page.mfn());
+    }
+}
+
 impl Default for DomainPirqs {
     fn default() -> Self {
         Self::new()

@@ -33,7 +33,7 @@ pub use lifecycle::{
     down, forget, is_pinned, is_up, is_wanted_unloaded, pause, pin, register, restart,
     stop_if_running, try_unload, unload, unpause, up,
 };
-pub use queues::{choose, tell, yield_now};
+pub use queues::{choose, each_queued, tell, yield_now};
 pub use runstate::{current_runstate, publish, register_area, with_kernel_tables};
 pub use shutdown::{domain_stopped, record_reason, shutdown};
 
@@ -84,6 +84,29 @@ impl RunState {
             area: AtomicU64::new(0),
         }
     }
+}
+
+/// What `vcpu` does, in a word or two.
+pub fn describe(vcpu: &Vcpu) -> &'static str {
+    let flags = vcpu.run.flags.load(Ordering::SeqCst);
+    if vcpu.run.running.load(Ordering::SeqCst) {
+        "running"
+    } else if flags & flag::DOWN != 0 {
+        "down"
+    } else if vcpu.domain.is_stopped() {
+        "stopped"
+    } else if vcpu.domain.pauses.load(Ordering::SeqCst) != 0 {
+        "paused"
+    } else if flags & flag::BLOCKED != 0 {
+        "blocked"
+    } else {
+        "runnable"
+    }
+}
+
+/// The time that `vcpu`'s queue charges it with, in nanoseconds.
+pub fn charged_ns(vcpu: &Vcpu) -> u64 {
+    vcpu.run.charged.load(Ordering::Relaxed)
 }
 
 /// Whether nothing keeps `vcpu` from running.

@@ -93,6 +93,18 @@ fn may_move(vcpu: &Vcpu) -> bool {
     !vcpu.loaded.load(Ordering::Acquire) && !vcpu.run.pinned.load(Ordering::Relaxed)
 }
 
+/// Tells `tell` of every vCPU in the queue of `cpu`, and whether it runs.
+pub fn each_queued(cpu: u32, mut tell: impl FnMut(&'static Vcpu, bool)) {
+    let Some(queue) = QUEUES.get(cpu as usize) else {
+        return;
+    };
+    let queue = queue.lock();
+    if let Some(Entry(vcpu)) = queue.running() {
+        tell(vcpu, true);
+    }
+    queue.entries().for_each(|Entry(vcpu)| tell(vcpu, false));
+}
+
 /// Lets the vCPU that runs on this CPU pass over its turn.
 pub fn yield_now() {
     let cpu = this_cpu();

@@ -34,8 +34,13 @@ fn do_work(cpu: &'static CpuInfo, regs: &mut GuestRegs) {
     let bits = cpu.work.swap(0, Ordering::AcqRel);
     small_work(cpu, bits);
     if bits & work::SCHEDULE == 0 {
+        if bits & work::QUIET != 0 {
+            crate::quiet::enter(cpu);
+        }
         return;
     }
+    // After the choice, which another CPU may be waiting for.
+    cpu.raise(bits & work::QUIET);
     loop {
         // What asked for a choice up to here is answered by the one that follows.
         cpu.work.fetch_and(!work::SCHEDULE, Ordering::AcqRel);
@@ -109,5 +114,9 @@ fn idle(cpu: &'static CpuInfo, regs: &GuestRegs) {
         // Others change what this CPU still knows of a guest: it forgets it, so that they need not ask again.
         context::unload(cpu, regs);
     }
-    small_work(cpu, cpu.work.swap(0, Ordering::AcqRel));
+    let bits = cpu.work.swap(0, Ordering::AcqRel);
+    small_work(cpu, bits);
+    if bits & work::QUIET != 0 {
+        crate::quiet::enter(cpu);
+    }
 }

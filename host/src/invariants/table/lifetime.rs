@@ -3,9 +3,9 @@
 use super::super::Invariant;
 use super::super::State::{Held, InPart, Open};
 use super::{
-    ALLOCATOR, EMULATE, FLUSHES, FRAME, FRAMES, GRANT_CALLS, GRANT_COPYING, GRANT_ENDINGS,
-    GRANT_MAPPING, GRANT_RANDOM, GRANT_TABLES, GRANT_UNMAPPING, IOMMU, MMUEXT, MODEL, NO_TEST,
-    PTYPE, RESERVATION, STOPPED, TABLES, TEARDOWN, UPDATE, row,
+    ALLOCATOR, EMULATE, FLUSHES, FRAME, FRAMES, GRANT_COPYING, GRANT_ENDINGS, GRANT_FETCHING,
+    GRANT_MAPPING, GRANT_RANDOM, GRANT_TABLES, GRANT_UNMAPPING, INTERLEAVE, IOMMU, MMUEXT, MODEL,
+    NO_TEST, PREEMPTED, PTYPE, RESERVATION, SHARING, STOPPED, TABLES, TEARDOWN, UPDATE, row,
 };
 
 /// In order.
@@ -14,6 +14,14 @@ pub(super) const ROWS: &[Invariant] = &[
     row(
         "No stale writable mapping of a frame is left when it stops being writable or changes owner",
         Held(&[
+            (
+                INTERLEAVE,
+                "two_vcpus_on_one_frame_leave_no_stale_translation_and_no_reference",
+            ),
+            (
+                INTERLEAVE,
+                "three_vcpus_on_one_frame_leave_no_stale_translation_and_no_reference",
+            ),
             (MODEL, "random_guests_leave_nothing_dangerous_in_a_tlb"),
             (
                 FLUSHES,
@@ -38,12 +46,16 @@ pub(super) const ROWS: &[Invariant] = &[
         InPart(
             &[
                 (
+                    INTERLEAVE,
+                    "two_vcpus_on_one_frame_leave_no_stale_translation_and_no_reference",
+                ),
+                (
                     PTYPE,
                     "promotion_flushes_what_cpus_may_hold_from_the_type_that_is_left",
                 ),
                 (ALLOCATOR, "joining_keeps_the_later_time"),
             ],
-            "no test yet of flushes that come between reading the clock and storing it",
+            "no test yet of stores that the CPU itself holds back",
         ),
     ),
     row(
@@ -138,10 +150,13 @@ pub(super) const ROWS: &[Invariant] = &[
     ),
     row(
         "The root that a CPU runs on stays referenced until it has loaded another",
-        InPart(
-            &[(MMUEXT, "roots_are_held_until_they_are_given_back")],
-            "no test yet of the order of loading and giving back",
-        ),
+        Held(&[
+            (MMUEXT, "roots_are_held_until_they_are_given_back"),
+            (
+                MMUEXT,
+                "a_root_can_be_given_back_only_after_another_was_loaded",
+            ),
+        ]),
     ),
     row(
         "Every exit path gives back each lock and reference exactly once",
@@ -187,12 +202,22 @@ pub(super) const ROWS: &[Invariant] = &[
     ),
     row(
         "A word that a guest can change is fetched once",
-        Open(NO_TEST),
+        InPart(
+            &[(
+                GRANT_FETCHING,
+                "a_grant_that_changes_after_any_fetch_is_mapped_as_it_was_or_not_at_all",
+            )],
+            "no test yet of requests and instructions, which are copied before they are looked at",
+        ),
     ),
     row(
         "Nothing new is made for a dying domain, and teardown finds everything",
         InPart(
             &[
+                (
+                    PREEMPTED,
+                    "every_long_operation_can_be_abandoned_by_death_wherever_it_is_stopped",
+                ),
                 (
                     STOPPED,
                     "xsa_310_death_at_any_point_of_a_long_operation_frees_everything",
@@ -330,18 +355,21 @@ pub(super) const ROWS: &[Invariant] = &[
     ),
     row(
         "Lists of status frames stay within the caller's room",
-        Open(GRANT_CALLS),
+        Held(&[(SHARING, "boot grant-operations")]),
     ),
     row(
         "The owner behind a frame may be a system domain without grants",
-        Open(GRANT_CALLS),
+        InPart(
+            &[(GRANT_MAPPING, "only_ram_of_the_granter_can_be_granted")],
+            "no test yet of cache flushes of such frames",
+        ),
     ),
     row(
         "Each element of a batch has its own status",
-        InPart(
-            &[(GRANT_TABLES, "every_rule_of_grants_tells_a_negative_status")],
-            GRANT_CALLS,
-        ),
+        Held(&[
+            (GRANT_TABLES, "every_rule_of_grants_tells_a_negative_status"),
+            (SHARING, "boot grant-operations"),
+        ]),
     ),
     row(
         "DMA permission of granted frames is counted for each frame",

@@ -30,10 +30,15 @@ const STOPPED: &str = "memory/src/history/stopped.rs";
 const TABLES: &str = "memory/src/history/tables.rs";
 const TEARDOWN: &str = "memory/src/teardown/tests.rs";
 const UPDATE: &str = "memory/src/mmu_update/tests.rs";
+const DEBUG_KEYS: &str = "host/src/boot_tests/debug_keys.rs";
+const GRANT_FETCHING: &str = "memory/src/grant/tests/fetching.rs";
+const INTERLEAVE: &str = "memory/src/interleave/tests.rs";
+const LIMIT: &str = "console/src/limit.rs";
+const PREEMPTED: &str = "memory/src/history/preempted.rs";
+const SHARING: &str = "host/src/boot_tests/sharing.rs";
 const WALK: &str = "memory/src/walk/tests.rs";
 
 // What is not there yet.
-const GRANT_CALLS: &str = "needs the hypercalls of grants";
 const IOMMU: &str = "needs the IOMMU";
 const NO_TEST: &str = "no test yet";
 const SHADOW: &str = "needs shadow paging and log-dirty";

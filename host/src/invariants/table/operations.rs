@@ -3,8 +3,8 @@
 use super::super::Invariant;
 use super::super::State::{Held, InPart, Open};
 use super::{
-    ALLOCATOR, DESCRIPTOR, FLUSHES, FRAME, FRAMES, GRANT_COPYING, IOMMU, MMUEXT, MODEL, NO_TEST,
-    RESERVATION, SHADOW, STOPPED, TABLES, TEARDOWN, UPDATE, row,
+    ALLOCATOR, DEBUG_KEYS, DESCRIPTOR, FLUSHES, FRAME, FRAMES, GRANT_COPYING, IOMMU, LIMIT, MMUEXT,
+    MODEL, NO_TEST, RESERVATION, SHADOW, STOPPED, TABLES, TEARDOWN, UPDATE, row,
 };
 
 /// In order.
@@ -146,7 +146,14 @@ pub(super) const ROWS: &[Invariant] = &[
     ),
     row(
         "Messages that guests can cause are limited in rate",
-        Open(NO_TEST),
+        Held(&[
+            (
+                LIMIT,
+                "a_guest_that_floods_gets_a_burst_and_then_two_a_second",
+            ),
+            (LIMIT, "the_losses_are_told_once_and_exactly"),
+            (DEBUG_KEYS, "boot message-flood"),
+        ]),
     ),
     // Arithmetic and bounds
     row(

@@ -3,8 +3,8 @@
 use super::super::Invariant;
 use super::super::State::{Held, InPart, Open};
 use super::{
-    DESCRIPTOR, EMULATE, FLUSHES, FRAME, FRAMES, GRANT_TABLES, MMUEXT, MODEL, PTE, PTYPE,
-    RESERVATION, STOPPED, TABLES, TEARDOWN, UPDATE, WALK, row,
+    DESCRIPTOR, EMULATE, FLUSHES, FRAME, FRAMES, GRANT_TABLES, INTERLEAVE, IOMMU, MMUEXT, MODEL,
+    PREEMPTED, PTE, PTYPE, RESERVATION, STOPPED, TABLES, TEARDOWN, UPDATE, WALK, row,
 };
 
 /// In order.
@@ -132,6 +132,10 @@ pub(super) const ROWS: &[Invariant] = &[
         InPart(
             &[
                 (
+                    INTERLEAVE,
+                    "xsa_401_a_frame_that_changes_its_type_is_nobodys_until_it_was_flushed",
+                ),
+                (
                     FLUSHES,
                     "xsa_401_the_new_type_stands_before_the_flush_and_the_flush_before_the_look",
                 ),
@@ -161,6 +165,10 @@ pub(super) const ROWS: &[Invariant] = &[
         "Only de-validation drops the last type reference",
         Held(&[
             (
+                INTERLEAVE,
+                "two_vcpus_on_one_frame_leave_no_stale_translation_and_no_reference",
+            ),
+            (
                 STOPPED,
                 "xsa_242_the_last_use_of_a_table_and_a_write_to_it_at_once",
             ),
@@ -183,6 +191,10 @@ pub(super) const ROWS: &[Invariant] = &[
     row(
         "Half-validated state is exact: entries below the cursor hold references, no others",
         Held(&[
+            (
+                PREEMPTED,
+                "every_long_operation_ends_alike_whoever_comes_in_between_wherever_it_is_stopped",
+            ),
             (
                 STOPPED,
                 "xsa_299_intruders_at_any_point_of_a_pin_cannot_spoil_the_counts",
@@ -207,6 +219,10 @@ pub(super) const ROWS: &[Invariant] = &[
     row(
         "'Try again' and 'half done' are different answers and never mixed up",
         Held(&[
+            (
+                PREEMPTED,
+                "every_long_operation_ends_alike_whoever_comes_in_between_wherever_it_is_stopped",
+            ),
             (PTYPE, "a_refused_promotion_leaves_every_count_as_it_was"),
             (PTYPE, "preemption_at_every_point_ends_in_the_same_state"),
         ]),
@@ -224,6 +240,10 @@ pub(super) const ROWS: &[Invariant] = &[
     row(
         "Taking a dying domain's tables away brings every count to 0",
         Held(&[
+            (
+                PREEMPTED,
+                "every_long_operation_can_be_abandoned_by_death_wherever_it_is_stopped",
+            ),
             (
                 STOPPED,
                 "xsa_310_death_at_any_point_of_a_long_operation_frees_everything",
