@@ -48,7 +48,7 @@ fn debug_keys(context: &Context) -> Result<()> {
         vm.expect(r"^\(XEN\) d0: \d+ frames \(512 MiB\)", COMMAND)?;
         vm.type_line("r")?;
         vm.expect(r"^\(XEN\) CPU 1: idle for", COMMAND)?;
-        vm.type_line("f")?;
+        vm.type_line("k")?;
         vm.expect(CLEAN, COMMAND)?;
     }
     vm.type_line(SWITCH)?;
@@ -78,7 +78,7 @@ fn audit(context: &Context) -> Result<()> {
         ensure!(answer(&mut vm)? == "0", "the audit found something");
     }
     vm.type_line("kill $!")?;
-    let said = check(&mut vm, "hypercall keys f", COMMAND)?;
+    let said = check(&mut vm, "hypercall keys k", COMMAND)?;
     ensure!(field(&said, "answer")? == "0");
     let told = regex::Regex::new(&format!("(?m){CLEAN}"))?;
     ensure!(

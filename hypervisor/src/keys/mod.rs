@@ -1,5 +1,5 @@
 //! Debug keys: what the hypervisor tells of itself when asked, on the serial console (Ctrl-A three times, then the key) or
-//! by `xl debug-keys`. The letters are Xen's where Xen has the key; [`AUDIT`] is our own.
+//! by `xl debug-keys`. The letters are Xen's where Xen has the key; `f` and [`AUDIT`] are our own.
 //!
 //! Keeps true: handlers run while the machine is quiet (see `quiet`), so that what they read stands still.
 //! Neighbours: `quiet` (runs them), `console` and `hypercall::sysctl` (where keys come from), `audit`.
@@ -9,9 +9,10 @@ mod dumps;
 use crate::arch::power;
 use crate::audit;
 use crate::console::say;
+use crate::mm::snapshot;
 
 /// The key of the audit of all frames. Xen has none of this letter.
-pub const AUDIT: u8 = b'f';
+pub const AUDIT: u8 = b'k';
 
 /// One key.
 pub struct Key {
@@ -49,16 +50,22 @@ const KEYS: &[Key] = &[
         handle: dumps::cpus,
     },
     Key {
-        key: AUDIT,
-        help: "audit all frames",
-        tells: true,
-        handle: audit_all,
+        key: b'f',
+        help: "list all frames, for a map (cargo xtask map)",
+        tells: false,
+        handle: snapshot::print,
     },
     Key {
         key: b'h',
         help: "this list",
         tells: false,
         handle: help,
+    },
+    Key {
+        key: AUDIT,
+        help: "audit all frames",
+        tells: true,
+        handle: audit_all,
     },
     Key {
         key: b'm',
