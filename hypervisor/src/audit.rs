@@ -18,6 +18,7 @@ use xenocryst_memory::{AddressLimit, DomainMemory};
 use crate::arch::clock;
 use crate::console::say;
 use crate::domain::{self, Domain, descriptors};
+use crate::hypercall::owners;
 use crate::mm::{direct_map, engine};
 use crate::{events, irq, keys, quiet};
 
@@ -91,9 +92,11 @@ fn audit(room: &mut Room) -> Option<Totals> {
     let mut domains: Vec<&'static Domain> = Vec::new();
     let mut memories: Vec<&DomainMemory> = Vec::new();
     domains.try_reserve_exact(domain::MAX_DOMAINS).ok()?;
-    memories.try_reserve_exact(domain::MAX_DOMAINS).ok()?;
+    memories.try_reserve_exact(domain::MAX_DOMAINS + 1).ok()?;
     domain::for_each(|domain| domains.push(domain));
     memories.extend(domains.iter().map(|domain| &domain.memory));
+    // What privileged domains may map of the hypervisor's own, such as the M2P.
+    memories.push(owners::xen());
     let mut parties: Vec<Party<'_>> = Vec::new();
     parties.try_reserve_exact(domains.len()).ok()?;
     parties.extend(domains.iter().map(|domain| Party {
