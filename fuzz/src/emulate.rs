@@ -286,15 +286,11 @@ mod tests {
             gprs: [0x1000; 16],
             ..Guest::default()
         };
-        for seed in seeds() {
-            let (mode, code) = (seed[0], &seed[PREFIX..]);
-            let mode = if mode == 0 {
-                Mode::Long
-            } else {
-                Mode::Compatibility
-            };
-            let known =
-                privileged::decode(code, mode).is_some() || store::decode(code, &guest).is_some();
+        // In 32-bit code not all of them are.
+        for seed in seeds().iter().filter(|seed| seed[0] == 0) {
+            let code = &seed[PREFIX..];
+            let known = privileged::decode(code, Mode::Long).is_some()
+                || store::decode(code, &guest).is_some();
             assert!(known, "{code:02x?}");
         }
     }

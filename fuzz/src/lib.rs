@@ -16,6 +16,7 @@ pub mod kernel;
 pub mod multiboot;
 pub mod pci;
 pub mod requests;
+pub mod rules;
 pub mod unpack;
 
 mod bytes;
@@ -32,6 +33,7 @@ pub type Seeds = fn() -> Vec<Vec<u8>>;
 /// Every target: its name, itself, and its seeds.
 pub const TARGETS: &[(&str, Run, Seeds)] = &[
     ("requests", requests::run, requests::seeds),
+    ("rules", rules::run, rules::seeds),
     ("emulate", emulate::run, emulate::seeds),
     ("kernel", kernel::run, kernel::seeds),
     ("unpack", unpack::run, unpack::seeds),

@@ -19,6 +19,7 @@ const TIMEOUT_SECONDS: u32 = 10;
 /// Longest input in bytes, for targets whose usual one is not right.
 const LENGTHS: &[(&str, u32)] = &[
     ("requests", 2048),
+    ("rules", 2048),
     ("emulate", 200),
     ("pci", 264),
     ("cmdline", 512),

@@ -203,7 +203,8 @@ impl World<'_> {
             track: &side.track,
             root: Mfn::new(0),
         };
-        while let Some((handle, granter)) = self.engine.next_grant_mapping(&side.track, 0..u32::MAX) {
+        while let Some((handle, granter)) = self.engine.next_grant_mapping(&side.track, 0..u32::MAX)
+        {
             self.engine.release_grant_mapping(
                 &mapper,
                 &self.granter(usize::from(granter.0)),

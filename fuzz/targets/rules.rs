@@ -1,0 +1,3 @@
+//! See `xenocryst_fuzz::rules`.
+#![cfg_attr(fuzzing, no_main)]
+xenocryst_fuzz::target!(rules);
