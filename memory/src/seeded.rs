@@ -1,7 +1,7 @@
 //! Faults on purpose: what a test can tell the engine to do wrong, to see that the tests would notice.
 //!
 //! What it keeps true: without the feature `seeded-faults` no fault can be committed and no code for it exists: the
-//! question [`Engine::commits`] is then the constant `false`. One fault at a time.
+//! question `Engine::commits` is then the constant `false`. One fault at a time.
 
 use crate::engine::Engine;
 use crate::frame::{Frame, OwnerTag};

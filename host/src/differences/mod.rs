@@ -6,7 +6,7 @@
 //! block is run again on both with a line for each request.
 //!
 //! What it keeps true: nothing is passed over: every line of one transcript is compared with its counterpart, and a
-//! difference is an error unless [`known`] lists it with its reason. Neighbours: [`crate::docs`] writes the page.
+//! difference is an error unless `known` lists it with its reason. Neighbours: [`crate::docs`] writes the page.
 
 mod known;
 mod transcript;
