@@ -37,7 +37,8 @@ pub mod xsm_op;
 use xenocryst_abi::hypercall::errno::{ENOSYS, Errno};
 use xenocryst_abi::hypercall::number;
 
-use crate::domain::Vcpu;
+use crate::domain::{self, Domain, Vcpu};
+use crate::mm::engine;
 use xenocryst_memory::{Consequence, Refusal};
 
 use crate::console::{Level, Source, log};
@@ -169,7 +170,7 @@ pub fn refused(call: &Call, refusal: &Refusal) -> Stop {
     Stop::Errno(refusal.errno().into())
 }
 
-/// Logs a refusal, and crashes the domain if that is the refusal's consequence.
+/// Logs a refusal, and crashes the domain at fault if that is the refusal's consequence.
 #[cold]
 pub fn report_refusal(vcpu: &'static Vcpu, refusal: &Refusal) {
     log!(
@@ -181,6 +182,16 @@ pub fn report_refusal(vcpu: &'static Vcpu, refusal: &Refusal) {
         refusal
     );
     if refusal.consequence() == Consequence::CrashDomain {
-        vcpu.domain.crash(format_args!("{refusal}"));
+        at_fault(vcpu, refusal).crash(format_args!("{refusal}"));
     }
+}
+
+/// The domain in whose table the refused entry is: not the caller where that is the control domain, which pins what a guest,
+/// or the image of one, has written.
+fn at_fault(vcpu: &'static Vcpu, refusal: &Refusal) -> &'static Domain {
+    let owner = refusal
+        .context
+        .table
+        .and_then(|table| engine().frame_info(table).owner);
+    owner.and_then(domain::find).unwrap_or(vcpu.domain)
 }
