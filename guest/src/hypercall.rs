@@ -18,7 +18,8 @@ use xenocryst_abi::{console, sched};
 pub unsafe fn call(number: u64, arguments: [u64; 5]) -> i64 {
     let [a1, a2, a3, a4, a5] = arguments;
     let answer: i64;
-    // SAFETY: the caller's. The hypervisor may change the argument registers when it carries a call on.
+    // SAFETY: the caller's. The hypervisor may change these five argument registers when it carries a call on, and no other:
+    // Linux relies on that for R9.
     unsafe {
         asm!(
             "syscall",

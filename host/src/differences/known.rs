@@ -112,6 +112,12 @@ pub const KNOWN: &[Known] = &[
         reason: "Xen's own continuation of a domctl, of no use to a guest.",
     },
     Known {
+        line: "script unknown: hypercall 37",
+        xen: "-38",
+        ours: "-> 0",
+        reason: "A hypercall of our own: the control domain has all frames audited.",
+    },
+    Known {
         line: "script unknown: hypercall 1f",
         xen: "-14",
         ours: "-38",

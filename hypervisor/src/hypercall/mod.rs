@@ -96,9 +96,10 @@ pub fn dispatch(regs: &mut GuestRegs, vcpu: &'static Vcpu) {
         Ok(value) => regs.rax = value,
         Err(Stop::Errno(errno)) => regs.rax = errno_word(errno),
         Err(Stop::Continue) => {
-            // Back onto the two-byte SYSCALL, with what is left to do.
+            // Back onto the two-byte SYSCALL, with what is left to do. No call takes six arguments, and guests rely on R9
+            // to be as it was.
             regs.rip = regs.rip.wrapping_sub(2);
-            [regs.rdi, regs.rsi, regs.rdx, regs.r10, regs.r8, regs.r9] = vcpu.continuation.get();
+            [regs.rdi, regs.rsi, regs.rdx, regs.r10, regs.r8, _] = vcpu.continuation.get();
         }
         Err(Stop::Reschedule) => {
             regs.rax = 0;

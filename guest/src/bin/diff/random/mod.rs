@@ -27,7 +27,7 @@ pub struct Random<'w, 'd> {
 }
 
 /// Hypercall numbers that mean nothing.
-const UNKNOWN: [u64; 10] = [11, 43, 44, 47, 50, 55, 56, 63, 64, 0x8000_0000];
+const UNKNOWN: [u64; 10] = [11, 43, 44, 47, 50, 54, 56, 63, 64, 0x8000_0000];
 
 impl Random<'_, '_> {
     /// What a block begins with: some of the pool's frames lose their writable mapping, so that they can be tables.
