@@ -19,6 +19,8 @@ use xenocryst_abi::{Maddr, Mfn, Pfn, Vaddr};
 #[cfg(test)]
 mod details;
 #[cfg(test)]
+mod leftovers;
+#[cfg(test)]
 mod tests;
 
 /// The two ways to write an entry.

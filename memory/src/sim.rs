@@ -10,7 +10,7 @@ use crate::frame::Frame;
 use crate::machine::MachineMemory;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::boxed::Box;
-use std::sync::Mutex;
+use std::sync::{Arc, Barrier, Mutex};
 use std::vec::Vec;
 use xenocryst_abi::{DomId, Maddr, Mfn};
 
@@ -33,6 +33,9 @@ pub struct SimMachine {
     values: Mutex<Vec<u64>>,
     /// Makes the next compare-exchange find these bits set in the word: the CPU setting Accessed or Dirty.
     racing_bits: AtomicU64,
+    /// A word at whose next read the reading thread stops; address 0 for none.
+    stop: AtomicU64,
+    barrier: Mutex<Option<Arc<Barrier>>>,
 }
 
 impl SimMachine {
@@ -45,6 +48,8 @@ impl SimMachine {
             rewritten: AtomicU64::new(0),
             values: Mutex::new(Vec::new()),
             racing_bits: AtomicU64::new(0),
+            stop: AtomicU64::new(0),
+            barrier: Mutex::new(None),
         }
     }
 
@@ -72,6 +77,24 @@ impl SimMachine {
         self.rewritten.store(at.raw(), Ordering::Relaxed);
     }
 
+    /// The thread that next reads the word at `at` waits twice at the barrier before it does: between the two another
+    /// thread can do whatever it likes.
+    pub fn stop_at_read(&self, at: Maddr) -> Arc<Barrier> {
+        let barrier = Arc::new(Barrier::new(2));
+        *self.barrier.lock().unwrap() = Some(barrier.clone());
+        self.stop.store(at.raw(), Ordering::SeqCst);
+        barrier
+    }
+
+    fn stop(&self) {
+        let barrier = self.barrier.lock().unwrap().take();
+        if let Some(barrier) = barrier {
+            self.stop.store(0, Ordering::SeqCst);
+            barrier.wait();
+            barrier.wait();
+        }
+    }
+
     /// The next compare-exchange finds that the CPU has set `bits` just before.
     pub fn race_with(&self, bits: u64) {
         self.racing_bits.store(bits, Ordering::Relaxed);
@@ -80,6 +103,9 @@ impl SimMachine {
 
 impl MachineMemory for SimMachine {
     fn read_u64(&self, at: Maddr) -> u64 {
+        if at.raw() == self.stop.load(Ordering::Relaxed) && at.raw() != 0 {
+            self.stop();
+        }
         let value = self.word(at).load(Ordering::Relaxed);
         if at.raw() == self.rewritten.load(Ordering::Relaxed)
             && at.raw() != 0

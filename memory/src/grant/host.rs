@@ -2,7 +2,9 @@
 //!
 //! Keeps true: I54. An entry is made only at an aligned address inside a validated L1 table of the mapper, and removed
 //! only if it still maps the frame with the access recorded. The references that an entry holds are not taken or given
-//! back here, but for those of an ordinary entry that is overwritten.
+//! back here, but for those of an ordinary entry that is overwritten. Nothing is waited for, and no table unwound, between
+//! the look at a table and the write to it: a table that an interrupted unwinding holds still serves, and its entries go
+//! with it.
 
 use super::Mapper;
 use crate::engine::Engine;

@@ -8,7 +8,7 @@ use super::entry::{Entry, change_word};
 use super::table::TableState;
 use crate::domain::DomainMemory;
 use crate::engine::Engine;
-use crate::frame::{FrameType, OwnerWord, TypeWord};
+use crate::frame::{OwnerWord, TypeWord};
 use crate::machine::MachineMemory;
 use crate::refusal::{Refusal, Rule};
 use xenocryst_abi::grant_table::entry_flag as f;
@@ -39,23 +39,28 @@ impl<M: MachineMemory> Engine<'_, M> {
                 self.unreserve(giver, 1);
                 self.machine.flush_tlb(u64::MAX, self.machine.tlb_clock());
                 self.write_m2p(frame, entry.frame.raw());
-                self.set_owner(frame, TypeWord::NONE, receiver.domain.id());
+                self.forget_type(frame);
+                self.set_owner(frame, receiver.domain.id());
                 self.complete_transfer(state, reference, frame);
                 Ok(())
             }
             Err(rule) => {
                 self.unreserve(receiver.domain, 1);
-                // CPUs may still know it writable from before.
-                let kind = TypeWord::idle(FrameType::Writable, self.machine.tlb_clock());
-                self.set_owner(frame, kind, giver.id());
+                // What it was used as stands in its type word still: CPUs may know it writable, or as a table.
+                self.set_owner(frame, giver.id());
                 Err(rule.refuse().value(u64::from(reference)))
             }
         }
     }
 
-    fn set_owner(&self, mfn: Mfn, kind: TypeWord, owner: DomId) {
+    fn forget_type(&self, mfn: Mfn) {
         if let Some(frame) = self.frame(mfn) {
-            frame.set_type_word(kind);
+            frame.set_type_word(TypeWord::NONE);
+        }
+    }
+
+    fn set_owner(&self, mfn: Mfn, owner: DomId) {
+        if let Some(frame) = self.frame(mfn) {
             frame.set_owner_word(OwnerWord::given_to(owner, false));
         }
     }

@@ -570,16 +570,3 @@ fn adding_rw_and_page_size_to_an_l2_entry_is_no_fast_path() {
     assert_eq!(b.info(s.l1).type_count, 1);
     b.check();
 }
-
-#[test]
-fn a_frame_that_goes_with_an_unwinding_left_over_cannot_be_updated() {
-    let b = bench();
-    let l2 = b.page();
-    b.pin(l2, Level::L2).unwrap();
-    b.engine.decrease_extent(&b.d, l2, 0).unwrap();
-    let _ = b.engine.unpin_table(&b.d, l2, &mut Budget::new(1)).unwrap();
-    assert_eq!(b.info(l2).owner, Some(b.d.id()), "still being unwound");
-    refused(b.update(at(l2, 0), 0), Rule::FrameNotOwned);
-    assert!(b.info(l2).is_free);
-    b.check();
-}

@@ -254,3 +254,23 @@ fn a_refused_transfer_leaves_the_frame_where_it_was() {
     assert_eq!(p.b.info(frame).owner, Some(p.b.d.id()));
     p.check();
 }
+
+/// A CPU that could walk it may still do so: whoever writes to it next must be preceded by a flush (I34).
+#[test]
+fn a_frame_that_comes_back_from_a_refused_transfer_is_still_known_to_have_been_a_table() {
+    use crate::{FrameType, Level};
+    let p = pair();
+    for level in [Level::L1, Level::L2, Level::L4] {
+        let frame = p.b.page();
+        p.b.pin(frame, level).unwrap();
+        p.b.unpin(frame).unwrap();
+        let refused = p.b.engine.transfer_grant(&p.b.d, frame, &p.granter(), 9);
+        told(refused, Rule::GrantTransfer, status::GENERAL_ERROR);
+        assert_eq!(p.b.info(frame).frame_type, FrameType::Table(level));
+        p.b.engine.machine().take_flushes();
+        p.b.update(at(p.s.l1, 9), entry(frame, T)).unwrap();
+        assert!(!p.b.engine.machine().take_flushes().is_empty());
+        p.b.update(at(p.s.l1, 9), 0).unwrap();
+    }
+    p.check();
+}

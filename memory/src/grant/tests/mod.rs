@@ -3,6 +3,7 @@
 mod copying;
 mod endings;
 mod fetching;
+mod leftovers;
 mod mapping;
 mod random;
 mod recounting;
