@@ -136,6 +136,12 @@ impl<K: Entry> RunQueue<K> {
         self.yielding = true;
     }
 
+    /// Whether the running entry asked to be passed over at the next choice.
+    #[inline]
+    pub fn is_yielding(&self) -> bool {
+        self.yielding
+    }
+
     /// Chooses what runs from `now` on: the running entry while it may and its turn lasts, otherwise the one that waits
     /// with the least charge. Entries for which `may_run` says no leave the queue.
     pub fn choose(&mut self, now: u64, may_run: impl Fn(K) -> bool) -> Option<K> {
@@ -173,11 +179,16 @@ impl<K: Entry> RunQueue<K> {
         Some(self.waiting.swap_remove(index))
     }
 
-    /// Makes `entry`, which comes from another CPU's queue, what runs from `now` on. Nothing runs or waits here.
-    pub fn run_stolen(&mut self, entry: K, now: u64) {
+    /// Lets `entry`, which comes from another CPU's queue, wait here at `now`, as one that has had as much as those here.
+    pub fn adopt(&mut self, entry: K, now: u64) {
+        // It may have been woken here as soon as it was known to have left the other queue.
+        if self.running == Some(entry) || self.waiting.contains(&entry) {
+            return;
+        }
+        self.charge_running(now);
         // Charges of different queues cannot be compared.
         entry.charged().store(self.floor, Ordering::Relaxed);
-        self.start(entry, now);
+        self.waiting.push(entry);
     }
 
     fn start(&mut self, entry: K, now: u64) {

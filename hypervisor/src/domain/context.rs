@@ -44,6 +44,8 @@ pub fn switch_to(cpu: &'static CpuInfo, next: &'static Vcpu, regs: &mut GuestReg
         save(previous, regs);
     }
     while next.loaded.swap(true, Ordering::AcqRel) {
+        // Who leaves it may be waiting for this CPU to flush.
+        crate::arch::smp::serve();
         core::hint::spin_loop();
     }
     load_address_space(cpu, next);

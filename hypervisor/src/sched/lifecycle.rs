@@ -125,19 +125,24 @@ pub fn restart(domain: &'static Domain) {
 
 /// Asks the CPU that has `vcpu` loaded, if one has, to unload it: something keeps it from running. True if none has.
 pub fn try_unload(vcpu: &'static Vcpu) -> bool {
-    if !vcpu.loaded.load(Ordering::Acquire) {
+    if is_unloaded(vcpu) {
         return true;
     }
     vcpu.run.unload.store(true, Ordering::SeqCst);
     queues::tell(vcpu.processor.load(Ordering::SeqCst), work::SCHEDULE);
-    !vcpu.loaded.load(Ordering::Acquire)
+    is_unloaded(vcpu)
+}
+
+/// Whether no CPU has `vcpu` loaded, nor has chosen it and is about to load it.
+fn is_unloaded(vcpu: &Vcpu) -> bool {
+    !vcpu.run.running.load(Ordering::SeqCst) && !vcpu.loaded.load(Ordering::SeqCst)
 }
 
 /// Waits until no CPU has `vcpu` loaded, which something keeps from running and which is not the caller: its registers are
 /// then all where they are saved.
 pub fn unload(vcpu: &'static Vcpu) {
     if !try_unload(vcpu) {
-        while vcpu.loaded.load(Ordering::Acquire) {
+        while !is_unloaded(vcpu) {
             crate::arch::smp::serve();
             core::hint::spin_loop();
         }

@@ -2,6 +2,7 @@
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
+use xenocryst_vcpu::deadline::NEVER;
 use xenocryst_vcpu::run_queue::{self, RunQueue};
 use xenocryst_vcpu::runstate::State;
 
@@ -38,6 +39,12 @@ impl run_queue::Entry for Entry {
 
 static QUEUES: [Mutex<RunQueue<Entry>>; MAX_CPUS] =
     [const { Mutex::new(RunQueue::new()) }; MAX_CPUS];
+
+/// How long a vCPU runs alone on its CPU before that looks for one that waits elsewhere, in nanoseconds.
+const RELIEF_NS: u64 = 30_000_000;
+
+/// When each CPU looks for such a vCPU, in nanoseconds of system time.
+static RELIEF: [AtomicU64; MAX_CPUS] = [const { AtomicU64::new(0) }; MAX_CPUS];
 
 /// Makes room in every queue for `vcpus` vCPUs. False if there is no memory.
 pub fn reserve(vcpus: usize) -> bool {
@@ -112,6 +119,8 @@ pub fn yield_now() {
         queue.lock().yield_now();
     }
     cpu.raise(work::SCHEDULE);
+    // What spins until another CPU has done something leaves it the core that they may share.
+    core::hint::spin_loop();
 }
 
 /// Takes `vcpu`, which is down, to the queue of another CPU from now on.
@@ -136,39 +145,47 @@ pub fn forget(vcpu: &'static Vcpu) {
 /// Chooses what `cpu`, the calling CPU, runs next: `None` for nothing.
 pub fn choose(cpu: u32) -> Option<&'static Vcpu> {
     let now = now_ns();
-    let queue = QUEUES.get(cpu as usize)?;
-    let (previous, mut next) = {
-        let mut queue = queue.lock();
-        let previous = queue.running();
-        let next = queue.choose(now, |entry| may_run(entry.0) && is_allowed_on(entry.0, cpu));
-        if let Some(Entry(old)) = previous
-            && next != previous
-        {
-            old.run.running.store(false, Ordering::SeqCst);
-            runstate::enter(old, reason_not_running(old), now);
+    relieve(cpu, now);
+    loop {
+        let mut next = choose_queued(cpu, now)?;
+        if next.is_none() && take_over(cpu, now) {
+            next = choose_queued(cpu, now)?;
         }
-        if let Some(Entry(vcpu)) = next
-            && next != previous
-        {
-            set_running(vcpu, now);
+        let Some(vcpu) = next else {
+            idle::enter(cpu, now);
+            return None;
+        };
+        // Whoever stopped it just now has seen that it runs and waits for it, or is seen here.
+        if may_run(vcpu) {
+            idle::leave(cpu, now);
+            return Some(vcpu);
         }
-        time::set_slice(cpu, queue.deadline());
-        (previous, next)
-    };
-    if let Some(Entry(old)) = previous
+    }
+}
+
+/// The choice among those in the queue of `cpu`: outside, whether there is such a CPU; inside, whether it has one to run.
+fn choose_queued(cpu: u32, now: u64) -> Option<Option<&'static Vcpu>> {
+    let mut queue = QUEUES.get(cpu as usize)?.lock();
+    let previous = queue.running();
+    let next = queue.choose(now, |entry| may_run(entry.0) && is_allowed_on(entry.0, cpu));
+    let left = previous.filter(|_| next != previous);
+    if let Some(Entry(old)) = left {
+        old.run.running.store(false, Ordering::SeqCst);
+        runstate::enter(old, reason_not_running(old), now);
+    }
+    if let Some(Entry(vcpu)) = next
         && next != previous
     {
+        set_running(vcpu, now);
+    }
+    time::set_slice(cpu, end_of_slice(cpu, &queue, now));
+    drop(queue);
+    if let Some(Entry(old)) = left {
         runstate::publish(old);
     }
-    if next.is_none() {
-        next = steal(cpu, now);
-    }
-    let Some(Entry(vcpu)) = next else {
-        idle::enter(cpu, now);
-        return None;
-    };
-    idle::leave(cpu, now);
-    if next != previous
+    let next = next.map(|Entry(vcpu)| vcpu);
+    if let Some(vcpu) = next
+        && previous != Some(Entry(vcpu))
         && this_cpu()
             .current
             .get()
@@ -177,7 +194,38 @@ pub fn choose(cpu: u32) -> Option<&'static Vcpu> {
         // Its state never left the CPU, so nobody will tell it of its return.
         time::switched_in(vcpu);
     }
-    Some(vcpu)
+    Some(next)
+}
+
+/// When `cpu` chooses again without being asked to: when the turn of what runs ends, or, with nothing else to run, when it
+/// looks after other CPUs.
+fn end_of_slice(cpu: u32, queue: &RunQueue<Entry>, now: u64) -> u64 {
+    let turn = queue.deadline();
+    if turn != NEVER || queue.running().is_none() || smp::online_mask() & !(1 << cpu) == 0 {
+        return turn;
+    }
+    let relief = &RELIEF[cpu as usize % MAX_CPUS];
+    if relief.load(Ordering::Relaxed) <= now {
+        relief.store(now + RELIEF_NS, Ordering::Relaxed);
+    }
+    relief.load(Ordering::Relaxed)
+}
+
+/// Takes over a vCPU that waits for another CPU, if this one runs a single vCPU which has yielded, or has not had to share
+/// for a while. So what yields to somebody who waits elsewhere yields to him, and three that compute on two CPUs
+/// each get two thirds of one in the long run.
+fn relieve(cpu: u32, now: u64) {
+    let Some(queue) = QUEUES.get(cpu as usize) else {
+        return;
+    };
+    let due = {
+        let queue = queue.lock();
+        let long = RELIEF[cpu as usize % MAX_CPUS].load(Ordering::Relaxed) <= now;
+        queue.running().is_some() && queue.waiting() == 0 && (queue.is_yielding() || long)
+    };
+    if due {
+        take_over(cpu, now);
+    }
 }
 
 /// Marks `vcpu` as running. Its CPU's queue is locked.
@@ -199,8 +247,8 @@ fn reason_not_running(vcpu: &Vcpu) -> State {
     }
 }
 
-/// Takes a vCPU that waits for a busier CPU.
-fn steal(cpu: u32, now: u64) -> Option<Entry> {
+/// Takes a vCPU that waits for another CPU into the queue of `cpu`, the calling one. False if there is none.
+fn take_over(cpu: u32, now: u64) -> bool {
     let mut others = smp::online_mask() & !(1 << cpu);
     while others != 0 {
         let other = others.trailing_zeros();
@@ -213,16 +261,8 @@ fn steal(cpu: u32, now: u64) -> Option<Entry> {
         let Some(entry) = found else { continue };
         entry.0.processor.store(cpu, Ordering::SeqCst);
         drop(victim);
-        let mut own = QUEUES[cpu as usize].lock();
-        if own.running().is_some() {
-            // Cannot be: only this CPU chooses for itself, and it had nothing.
-            own.wake(entry, now);
-            return None;
-        }
-        own.run_stolen(entry, now);
-        set_running(entry.0, now);
-        time::set_slice(cpu, own.deadline());
-        return Some(entry);
+        QUEUES[cpu as usize % MAX_CPUS].lock().adopt(entry, now);
+        return true;
     }
-    None
+    false
 }

@@ -236,8 +236,31 @@ fn stolen_entry_is_gone_here_and_starts_level_there() {
     assert!(here.remove(b) && !here.remove(b));
     assert_eq!(here.deadline(), NEVER);
     all[2].store(77, Ordering::Relaxed);
-    there.run_stolen(c, 5);
-    assert_eq!((there.running(), charge_of(c)), (Some(c), 0));
+    there.adopt(c, 5);
+    assert_eq!((there.waiting(), charge_of(c)), (1, 0));
+    // Woken in between, it is there already.
+    there.adopt(c, 5);
+    assert_eq!(there.waiting(), 1);
+    assert_eq!(there.choose(5, any), Some(c));
+    there.adopt(c, 5);
+    assert_eq!((there.running(), there.waiting()), (Some(c), 0));
+}
+
+#[test]
+fn one_that_yields_gives_way_to_one_from_elsewhere() {
+    let all = &charges::<2>();
+    let [spins, holder] = [Named('s', &all[0]), Named('h', &all[1])];
+    let mut queue = RunQueue::new();
+    queue.wake(spins, 0);
+    queue.choose(0, any);
+    queue.yield_now();
+    assert!(queue.is_yielding());
+    // However much it had where it comes from.
+    all[1].store(1_000_000_000, Ordering::Relaxed);
+    queue.adopt(holder, 10);
+    assert_eq!(queue.choose(10, any), Some(holder));
+    assert!(!queue.is_yielding());
+    assert_eq!(queue.waiting(), 1);
 }
 
 #[test]
