@@ -45,6 +45,12 @@ impl Workspace {
         self.target().join("xenocryst.elf")
     }
 
+    /// The image with debug assertions, as `cargo xtask build --checked` leaves it.
+    #[must_use]
+    pub fn checked_image(&self) -> PathBuf {
+        self.target().join("xenocryst-checked.elf")
+    }
+
     /// The directory of guest kernels and initrds.
     #[must_use]
     pub fn guests(&self) -> PathBuf {

@@ -131,9 +131,11 @@ fn audit(room: &mut Room) -> Option<Totals> {
 /// Tells `tell` of every reference that the hypervisor holds on frames of `domain` outside of tables.
 fn each_reference(domain: &'static Domain, tell: &mut dyn FnMut(Held)) {
     for vcpu in domain.each_vcpu() {
-        let roots = vcpu.roots.lock();
-        for root in [&roots.kernel, &roots.user].into_iter().flatten() {
-            tell(Held::Typed(root.mfn()));
+        {
+            let roots = vcpu.roots.lock();
+            for root in [&roots.kernel, &roots.user].into_iter().flatten() {
+                tell(Held::Typed(root.mfn()));
+            }
         }
         descriptors::each_held(vcpu, &mut |mfn| tell(Held::Typed(mfn)));
     }

@@ -12,7 +12,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use crate::arch::{apic, control, gdt, smp};
 use crate::keys;
 use crate::percpu::{CpuInfo, this_cpu, work};
-use crate::sync::Mutex;
+use crate::sync::{Mutex, Rank};
 
 /// The debug keys that were pressed and not handled: a bit for each ASCII code.
 static PRESSED: [AtomicU64; 2] = [const { AtomicU64::new(0) }; 2];
@@ -27,11 +27,14 @@ struct Meeting {
     present: u64,
 }
 
-static MEETING: Mutex<Meeting> = Mutex::new(Meeting {
-    called: false,
-    closed: false,
-    present: 0,
-});
+static MEETING: Mutex<Meeting> = Mutex::new(
+    Rank::Meeting,
+    Meeting {
+        called: false,
+        closed: false,
+        present: 0,
+    },
+);
 
 /// Has the debug key `key` handled before this CPU enters a guest again. False if it is none.
 pub fn press(key: u8) -> bool {

@@ -1,5 +1,6 @@
-//! The pure logic behind virtual CPUs: event channel ports and their two delivery formats, deadlines, run queues, and
-//! the accounting of run states.
+//! The pure logic behind virtual CPUs: event channel ports and their two delivery formats, deadlines, run queues,
+//! the accounting of run states, and what a CPU keeps an eye on in builds that check themselves: the order of its locks and
+//! what it read of a guest.
 //!
 //! Keeps true: no statics, no locks and no unsafe code here: a caller holds whatever lock guards a value and passes in
 //! the words that a guest shares, which are only ever touched atomically and never trusted.
@@ -11,7 +12,9 @@
 extern crate alloc;
 
 pub mod deadline;
+pub mod fetches;
 pub mod fifo;
+pub mod lock_order;
 pub mod port;
 pub mod run_queue;
 pub mod runstate;

@@ -107,13 +107,13 @@ pub fn build(workspace: &Workspace) -> Result<()> {
     write_whole(&workspace.image(), &image)
 }
 
-/// Builds the hypervisor with debug assertions and leaves it at `target/xenocryst-checked.elf`.
+/// Builds the hypervisor with debug assertions and leaves it at [`Workspace::checked_image`].
 ///
 /// # Errors
 /// When it does not compile or link.
 pub fn build_checked(workspace: &Workspace) -> Result<()> {
     let [image] = CHECKED.programs(workspace, [CHECKED.package])?;
-    write_whole(&workspace.target().join("xenocryst-checked.elf"), &image)
+    write_whole(&workspace.checked_image(), &image)
 }
 
 /// Builds the PV kernels and leaves them where [`PvGuest::file`] says.

@@ -141,6 +141,17 @@ fn build_if_ours(workspace: &Workspace, hypervisor: &Hypervisor) -> Result<()> {
     }
 }
 
+/// Builds the image with debug assertions where it is what some test boots.
+fn build_checked_if_booted(workspace: &Workspace, options: &BootTestOptions) -> Result<()> {
+    if options.hypervisor == Hypervisor::Xenocryst
+        && boot_tests::matches("checked", &options.filter)
+    {
+        image::build_checked(workspace)
+    } else {
+        Ok(())
+    }
+}
+
 /// Makes the checks that `options` choose; the last line counts them.
 fn test(workspace: &Workspace, options: &TestOptions) -> Result<()> {
     let (options, long) = (&options.boot, options.long);
@@ -151,7 +162,9 @@ fn test(workspace: &Workspace, options: &TestOptions) -> Result<()> {
         Outcome::default()
     };
     let built = if boot_tests::any(&options.filter) {
-        build_if_ours(workspace, &options.hypervisor).and_then(|()| image::build_guests(workspace))
+        build_if_ours(workspace, &options.hypervisor)
+            .and_then(|()| image::build_guests(workspace))
+            .and_then(|()| build_checked_if_booted(workspace, options))
     } else {
         Ok(())
     };

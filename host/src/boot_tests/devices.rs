@@ -30,7 +30,7 @@ const WRITTEN: &[u8] = b"written by the guest\n";
 const WRITTEN_AT: usize = DISK_BYTES / 2;
 
 /// Paravirtual devices, which signal by MSI-X.
-fn virtio(context: &Context) -> Result<()> {
+pub(super) fn virtio(context: &Context) -> Result<()> {
     works(
         context,
         "virtio-blk-pci,drive=disk",

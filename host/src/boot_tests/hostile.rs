@@ -115,7 +115,7 @@ fn ends_itself(context: &Context) -> Result<()> {
 const WAYS: u32 = 7;
 
 /// The guest, told to do `what`.
-fn hostile(context: &Context, what: &str) -> Boot {
+pub(super) fn hostile(context: &Context, what: &str) -> Boot {
     let mut boot = context.debian();
     boot.kernel = PvGuest::Hostile.file(context.workspace);
     boot.kernel_args = what.to_owned();

@@ -25,6 +25,7 @@ use crate::run::{Hypervisor, hypervisor_options};
 use crate::vm::Vm;
 use crate::workspace::Workspace;
 
+mod checked;
 mod debug_keys;
 mod devices;
 mod hostile;
@@ -61,6 +62,12 @@ pub fn any(filter: &str) -> bool {
     all().any(|test| test.matches(filter))
 }
 
+/// Whether there is a boot test with `part` in its name that `filter` chooses.
+#[must_use]
+pub fn matches(part: &str, filter: &str) -> bool {
+    all().any(|test| test.name.contains(part) && test.matches(filter))
+}
+
 /// Every boot test.
 fn all() -> impl Iterator<Item = &'static BootTest> {
     [
@@ -73,6 +80,7 @@ fn all() -> impl Iterator<Item = &'static BootTest> {
         hostile::TESTS,
         sharing::TESTS,
         debug_keys::TESTS,
+        checked::TESTS,
     ]
     .into_iter()
     .flatten()

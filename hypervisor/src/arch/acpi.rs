@@ -13,7 +13,7 @@ use xenocryst_boot::phys::PhysRead;
 use super::{calibrate, ioapic, power};
 use crate::console::{Level, Source, log, say};
 use crate::mm::{self, Caching};
-use crate::sync::Mutex;
+use crate::sync::{Mutex, Rank};
 
 static ACPI: Once<Option<Acpi>> = Once::new();
 
@@ -25,7 +25,7 @@ pub fn tables() -> Option<&'static Acpi> {
 /// Finds and reads the tables. `rsdp` is where the loader says the root pointer is.
 pub fn init(rsdp: Option<u64>) {
     static MEMORY: FirmwareMemory = FirmwareMemory {
-        mapped: Mutex::new(Vec::new()),
+        mapped: Mutex::new(Rank::Firmware, Vec::new()),
     };
     let Some(found) = ACPI.call_once(|| acpi::parse(&MEMORY, rsdp)) else {
         log!(

@@ -1,7 +1,8 @@
 //! Reading and writing guest memory by the guest's own linear addresses, in the address space that is loaded.
 //!
 //! Keeps true: no access touches the hypervisor's range; a fault inside comes back as `EFAULT`, never as a crash;
-//! whatever is read is read once, into private storage. A guest address is an allegation: only a copy proves it.
+//! whatever is read is read once, into private storage: builds with debug assertions say where a byte is read again for the
+//! same request (I47). A guest address is an allegation: only a copy proves it.
 //! Neighbours: `arch::extable` (how a fault finds its way back), `hypercall` and `traps` (the users).
 
 use core::arch::asm;
@@ -39,6 +40,7 @@ pub fn is_guest_address(at: Vaddr) -> bool {
 /// # Errors
 /// `EFAULT` if the address is the hypervisor's, or nothing readable is mapped there.
 #[inline(always)]
+#[cfg_attr(debug_assertions, track_caller)]
 pub fn read_u64(at: Vaddr) -> Result<u64, Errno> {
     read_words::<1>(at).map(|[word]| word)
 }
@@ -57,10 +59,12 @@ pub fn write_u64(at: Vaddr, value: u64) -> Result<(), Errno> {
 /// # Errors
 /// As [`read_u64`], for any of them.
 #[inline(always)]
+#[cfg_attr(debug_assertions, track_caller)]
 pub fn read_words<const N: usize>(at: Vaddr) -> Result<[u64; N], Errno> {
     if !is_guest_range(at, N as u64 * 8) {
         return Err(EFAULT);
     }
+    fetching(at, N as u64 * 8);
     let mut words = [0; N];
     let mut fault: u32 = 0;
     for (index, word) in words.iter_mut().enumerate() {
@@ -159,10 +163,12 @@ unsafe fn copy_raw(to: u64, from: u64, words: usize, tail: usize) -> bool {
 /// # Errors
 /// `EFAULT` if any byte cannot be read; `to` may then be partly overwritten.
 #[inline]
+#[cfg_attr(debug_assertions, track_caller)]
 pub fn copy_from(to: &mut [u8], at: Vaddr) -> Result<(), Errno> {
     if !is_guest_range(at, to.len() as u64) {
         return Err(EFAULT);
     }
+    fetching(at, to.len() as u64);
     // SAFETY: the guest range is checked; `to` is a unique borrow.
     let done = unsafe { copy_raw(to.as_mut_ptr() as u64, at.raw(), to.len() / 8, to.len() % 8) };
     if done { Ok(()) } else { Err(EFAULT) }
@@ -194,10 +200,12 @@ pub fn copy_to(at: Vaddr, from: &[u8]) -> Result<(), Errno> {
 /// # Errors
 /// As [`copy_from`].
 #[inline]
+#[cfg_attr(debug_assertions, track_caller)]
 pub fn read<T: FromBytes>(at: Vaddr) -> Result<T, Errno> {
     if !is_guest_range(at, size_of::<T>() as u64) {
         return Err(EFAULT);
     }
+    fetching(at, size_of::<T>() as u64);
     let mut value = MaybeUninit::<T>::zeroed();
     // SAFETY: the guest range is checked; the other side is our own storage of that size.
     let done = unsafe {
@@ -222,4 +230,62 @@ pub fn read<T: FromBytes>(at: Vaddr) -> Result<T, Errno> {
 #[inline]
 pub fn write<T: IntoBytes + Immutable>(at: Vaddr, value: &T) -> Result<(), Errno> {
     copy_to(at, value.as_bytes())
+}
+
+/// What is read from now on belongs to another request of the guest's: a hypercall, an element of a batch, an instruction.
+#[inline(always)]
+pub fn next_request() {
+    #[cfg(debug_assertions)]
+    once::next_request();
+}
+
+/// `bytes` bytes at `at` are about to be read.
+#[inline(always)]
+#[cfg_attr(debug_assertions, track_caller)]
+fn fetching(at: Vaddr, bytes: u64) {
+    #[cfg(debug_assertions)]
+    once::fetching(at, bytes);
+    #[cfg(not(debug_assertions))]
+    let _ = (at, bytes);
+}
+
+/// What each CPU read for the request that it is at.
+#[cfg(debug_assertions)]
+mod once {
+    use core::cell::RefCell;
+    use core::panic::Location;
+
+    use xenocryst_abi::Vaddr;
+    use xenocryst_vcpu::fetches::Fetches;
+
+    use crate::console::say;
+    use crate::percpu::{MAX_CPUS, this_cpu};
+
+    struct Own(RefCell<Fetches>);
+
+    // SAFETY: each CPU uses only its own, and is not interrupted while it does.
+    unsafe impl Sync for Own {}
+
+    static FETCHES: [Own; MAX_CPUS] = [const { Own(RefCell::new(Fetches::new())) }; MAX_CPUS];
+
+    fn own() -> &'static RefCell<Fetches> {
+        &FETCHES[this_cpu().cpu as usize % MAX_CPUS].0
+    }
+
+    pub fn next_request() {
+        own().borrow_mut().begin();
+    }
+
+    #[track_caller]
+    pub fn fetching(at: Vaddr, bytes: u64) {
+        if !own().borrow_mut().read(at.raw(), bytes) {
+            let place = Location::caller();
+            say!(
+                "fetched twice: {bytes} bytes at {:x}, by {}:{}",
+                at.raw(),
+                place.file(),
+                place.line()
+            );
+        }
+    }
 }

@@ -9,7 +9,7 @@ use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use xenocryst_abi::Maddr;
 
 use crate::mm::{Caching, ioremap};
-use crate::sync::Mutex;
+use crate::sync::{Mutex, Rank};
 
 /// The most controllers.
 pub const MAX_IOAPICS: usize = 16;
@@ -67,7 +67,7 @@ static IOAPICS: [Ioapic; MAX_IOAPICS] = [const {
 }; MAX_IOAPICS];
 static COUNT: AtomicU32 = AtomicU32::new(0);
 /// Guards the register-select and window pairs of all controllers.
-static ACCESS: Mutex<()> = Mutex::new(());
+static ACCESS: Mutex<()> = Mutex::new(Rank::IoApic, ());
 
 impl Ioapic {
     fn read(&self, register: u32) -> u32 {

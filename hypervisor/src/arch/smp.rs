@@ -11,7 +11,7 @@ use super::{apic, clock, control, cpu, gdt, tlb};
 use crate::console::{Level, Source, log, say};
 use crate::mm::{self, tables};
 use crate::percpu::{MAX_CPUS, this_cpu};
-use crate::sync::Mutex;
+use crate::sync::{Mutex, Rank};
 
 /// Bytes of the trampoline's page before its parameters.
 const PARAMETERS: usize = 0xf00;
@@ -99,7 +99,7 @@ static COUNT: AtomicU32 = AtomicU32::new(1);
 static STOPPING: AtomicBool = AtomicBool::new(false);
 
 /// One call of other CPUs at a time.
-static CALL: Mutex<()> = Mutex::new(());
+static CALL: Mutex<()> = Mutex::new(Rank::Call, ());
 /// CPUs that have yet to run it.
 static CALL_PENDING: AtomicU64 = AtomicU64::new(0);
 /// What they run.

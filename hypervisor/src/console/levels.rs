@@ -8,7 +8,7 @@ use core::sync::atomic::{AtomicU8, Ordering};
 use xenocryst_console::limit::Limit;
 pub use xenocryst_console::limit::Verdict;
 
-use crate::sync::Mutex;
+use crate::sync::{Mutex, Rank};
 
 /// How grave a message is.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -45,7 +45,7 @@ pub struct Thresholds {
 static ALWAYS: [AtomicU8; 2] = [AtomicU8::new(2), AtomicU8::new(0)];
 static LIMITED: [AtomicU8; 2] = [AtomicU8::new(2), AtomicU8::new(2)];
 
-static LIMIT: Mutex<Limit> = Mutex::new(Limit::new());
+static LIMIT: Mutex<Limit> = Mutex::new(Rank::MessageLimit, Limit::new());
 
 /// Sets the thresholds of one source.
 pub fn set_thresholds(source: Source, thresholds: Thresholds) {

@@ -25,7 +25,7 @@ use display::Display;
 use ring::Ring;
 use serial::Serial;
 
-use crate::sync::Mutex;
+use crate::sync::{Mutex, Rank};
 
 /// Bytes of typed input that wait for the control domain.
 const INPUT_BYTES: usize = 256;
@@ -52,20 +52,26 @@ struct Input {
     len: usize,
 }
 
-static CONSOLE: Mutex<Console> = Mutex::new(Console {
-    serial: Serial::new(),
-    display: Display::new(),
-    ring: Ring::new(),
-    mid_line: false,
-    timestamps: false,
-    keep_all: false,
-});
-static INPUT: Mutex<Input> = Mutex::new(Input {
-    switch: Switch::new(),
-    bytes: [0; INPUT_BYTES],
-    first: 0,
-    len: 0,
-});
+static CONSOLE: Mutex<Console> = Mutex::new(
+    Rank::Console,
+    Console {
+        serial: Serial::new(),
+        display: Display::new(),
+        ring: Ring::new(),
+        mid_line: false,
+        timestamps: false,
+        keep_all: false,
+    },
+);
+static INPUT: Mutex<Input> = Mutex::new(
+    Rank::Input,
+    Input {
+        switch: Switch::new(),
+        bytes: [0; INPUT_BYTES],
+        first: 0,
+        len: 0,
+    },
+);
 
 /// Set by a panic: from then on the lock is not waited for.
 static EMERGENCY: AtomicBool = AtomicBool::new(false);
@@ -242,6 +248,7 @@ pub fn port_base() -> Option<u16> {
 /// From now on printing does not wait for the lock: the one who holds it may never let go.
 pub fn enter_emergency() {
     EMERGENCY.store(true, Ordering::SeqCst);
+    crate::sync::stop_checking();
 }
 
 /// Runs `work` on the console. In an emergency the lock is tried for a while, then broken.

@@ -8,7 +8,7 @@ use core::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64};
 use xenocryst_abi::memory_op::E820Entry;
 
 use super::destroy::Phase;
-use crate::sync::Mutex;
+use crate::sync::{Mutex, Rank};
 
 /// The weight every domain starts with.
 const WEIGHT: u32 = 256;
@@ -58,20 +58,23 @@ impl Control {
     /// As at creation: paused once by whoever creates it, unless that is the hypervisor itself.
     pub const fn new(flags: u32, handle: [u8; 16], pauses: u32) -> Self {
         Self {
-            handle: Mutex::new(handle),
+            handle: Mutex::new(Rank::Settings, handle),
             flags,
             pauses: AtomicU32::new(pauses),
             finished: AtomicBool::new(pauses == 0),
             debugged: AtomicBool::new(false),
             time_offset: AtomicI64::new(0),
-            tsc: Mutex::new(Tsc {
-                mode: 0,
-                incarnation: 0,
-            }),
+            tsc: Mutex::new(
+                Rank::Settings,
+                Tsc {
+                    mode: 0,
+                    incarnation: 0,
+                },
+            ),
             weight: AtomicU32::new(WEIGHT),
-            memory_map: Mutex::new(Vec::new()),
+            memory_map: Mutex::new(Rank::MemoryMap, Vec::new()),
             suspend_port: AtomicU32::new(0),
-            phase: Mutex::new(Phase::Alive),
+            phase: Mutex::new(Rank::Destruction, Phase::Alive),
             dead: AtomicBool::new(false),
             unshared: AtomicBool::new(false),
             remembering: AtomicU64::new(0),

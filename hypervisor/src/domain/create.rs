@@ -12,13 +12,14 @@ use xenocryst_abi::{DomId, Mfn, Vaddr};
 use xenocryst_memory::{DomainMemory, IoAccess, MachineMemory};
 
 use super::control::Control;
+use super::descriptors;
 use super::{Callback, Domain, MAX_VCPUS, Roots, SharedInfo, TrapEntry, Vcpu, VcpuInfo};
 use crate::arch::fpu;
 use crate::mm::machine::engine;
 use crate::mm::per_domain::PerDomain;
 use crate::mm::{frames, layout};
 use crate::percpu::GuestRegs;
-use crate::sync::Mutex;
+use crate::sync::{Mutex, Rank};
 
 /// What a new domain is to be.
 pub struct Plan {
@@ -77,7 +78,7 @@ pub fn domain(plan: Plan) -> Result<&'static Domain, NoMemory> {
         control: Control::new(plan.flags, plan.handle, pauses),
         pci_cf8: AtomicU32::new(0),
         grants: crate::grants::Grants::new(plan.grants),
-        cpu_policy: crate::sync::Mutex::new(None),
+        cpu_policy: Mutex::new(Rank::Settings, None),
         latches: crate::emulate::ports::Latches::new(),
     });
     let Some(made) = made else {
@@ -208,8 +209,8 @@ fn new_vcpu(
         io_bitmap: Cell::new((0, 0)),
         iopl: Cell::new(0),
         debug: Cell::new([0, 0, 0, 0, 0, 0, 0xffff_0ff0, 0x400]),
-        descriptors: Mutex::default(),
-        roots: Mutex::new(Roots::default()),
+        descriptors: Mutex::new(Rank::Descriptors, descriptors::Held::default()),
+        roots: Mutex::new(Rank::Roots, Roots::default()),
         gdt_entries: Cell::new(0),
         ldt_base: Cell::new(0),
         ldt_entries: Cell::new(0),

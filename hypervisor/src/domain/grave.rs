@@ -16,15 +16,16 @@ use super::{Domain, Vcpu, for_each, withdraw};
 use crate::arch::smp;
 use crate::mm::{engine, frames};
 use crate::percpu::work;
-use crate::sync::Mutex;
+use crate::sync::{Mutex, Rank};
 use crate::{audit, events, grants, sched};
 
 /// Dead domains of which somebody may hold a frame.
 static HELD: AtomicU32 = AtomicU32::new(0);
 /// Only one CPU looks for those that are held no more.
-static SWEEP: Mutex<()> = Mutex::new(());
+static SWEEP: Mutex<()> = Mutex::new(Rank::Graves, ());
 /// Domains that nobody can find, but some CPU may know.
-static WITHDRAWN: Mutex<[Option<&'static Domain>; MAX_DOMAINS]> = Mutex::new([None; MAX_DOMAINS]);
+static WITHDRAWN: Mutex<[Option<&'static Domain>; MAX_DOMAINS]> =
+    Mutex::new(Rank::Withdrawn, [None; MAX_DOMAINS]);
 
 /// `domain` was taken down: it goes when nobody holds anything of it.
 pub fn bury(domain: &'static Domain) {

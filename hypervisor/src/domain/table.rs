@@ -7,7 +7,7 @@ use spin::Once;
 use xenocryst_abi::DomId;
 
 use super::Domain;
-use crate::sync::Mutex;
+use crate::sync::{Mutex, Rank};
 
 /// The most domains at a time.
 pub const MAX_DOMAINS: usize = 256;
@@ -19,10 +19,13 @@ struct Table {
     last: u16,
 }
 
-static DOMAINS: Mutex<Table> = Mutex::new(Table {
-    domains: [None; MAX_DOMAINS],
-    last: 0,
-});
+static DOMAINS: Mutex<Table> = Mutex::new(
+    Rank::Domains,
+    Table {
+        domains: [None; MAX_DOMAINS],
+        last: 0,
+    },
+);
 static DOM0: Once<&'static Domain> = Once::new();
 
 impl Table {

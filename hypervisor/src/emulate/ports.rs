@@ -16,7 +16,7 @@ use crate::arch::{guest_access, io};
 use crate::domain::{Domain, Vcpu};
 use crate::hypercall::vm_assist::ARCHITECTURAL_IOPL;
 use crate::irq::pci;
-use crate::sync::Mutex;
+use crate::sync::{Mutex, Rank};
 use crate::traps::bounce::toggle_mode;
 
 const PIT_CHANNEL_2: u16 = 0x42;
@@ -45,7 +45,7 @@ impl Latches {
 /// The hardware domain's ports.
 static PORTS: Once<PortSet> = Once::new();
 /// The clock's index and data port.
-static CLOCK: Mutex<()> = Mutex::new(());
+static CLOCK: Mutex<()> = Mutex::new(Rank::ClockChip, ());
 
 /// Fixes which ports the hardware domain may reach: not the hypervisor's, not those of its `console`, not the power
 /// management timer at `pm_timer`. Called once, before a guest runs.

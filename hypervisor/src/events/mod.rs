@@ -18,13 +18,12 @@ mod teardown;
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use alloc::vec::Vec;
-use spin::MutexGuard;
 use xenocryst_abi::hypercall::errno::{EINVAL, Errno};
 use xenocryst_abi::{DomId, Mfn, Vaddr, virq};
 use xenocryst_vcpu::port::PortTable;
 
 use crate::domain::{Domain, Vcpu};
-use crate::sync::Mutex;
+use crate::sync::{Mutex, MutexGuard, Rank};
 
 pub use fifo::{expand_array, init_control, set_priority};
 pub use info::register_vcpu_info;
@@ -68,14 +67,17 @@ impl EventChannels {
     /// No ports, two-level format.
     pub const fn new() -> Self {
         Self {
-            inner: Mutex::new(Inner {
-                ports: PortTable::new(),
-                fifo: None,
-                pirqs: Vec::new(),
-                pollers: 0,
-                max_port: u32::MAX,
-                next_reset: 0,
-            }),
+            inner: Mutex::new(
+                Rank::Events,
+                Inner {
+                    ports: PortTable::new(),
+                    fifo: None,
+                    pirqs: Vec::new(),
+                    pollers: 0,
+                    max_port: u32::MAX,
+                    next_reset: 0,
+                },
+            ),
         }
     }
 
@@ -84,8 +86,15 @@ impl EventChannels {
         self.inner.lock().max_port = max_port;
     }
 
+    #[cfg_attr(debug_assertions, track_caller)]
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock()
+    }
+
+    /// Takes the lock while that of a domain with a lower number is held.
+    #[cfg_attr(debug_assertions, track_caller)]
+    fn lock_after_lower(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock_as(Rank::PeerEvents)
     }
 }
 
@@ -108,7 +117,7 @@ impl VcpuEvents {
         Self {
             virqs: [const { AtomicU32::new(0) }; virq::COUNT as usize],
             polled: AtomicU32::new(ANY_PORT),
-            moved_info: Mutex::new(None),
+            moved_info: Mutex::new(Rank::MovedInfo, None),
         }
     }
 

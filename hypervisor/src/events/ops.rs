@@ -5,13 +5,13 @@
 
 use core::sync::atomic::Ordering;
 
-use spin::MutexGuard;
 use xenocryst_abi::hypercall::errno::{EEXIST, EINVAL, ENOENT, ENOMEM, ENOSPC, Errno};
 use xenocryst_abi::{DomId, virq};
 use xenocryst_vcpu::port::{Binding, NoPort, Port};
 
 use super::{Inner, is_global};
 use crate::domain::Domain;
+use crate::sync::MutexGuard;
 
 /// The event locks of two domains, which may be the same one.
 enum Pair {
@@ -29,10 +29,10 @@ impl Pair {
         }
         let (local, remote) = if local.id < remote.id {
             let local = local.events.lock();
-            (local, remote.events.lock())
+            (local, remote.events.lock_after_lower())
         } else {
             let remote = remote.events.lock();
-            (local.events.lock(), remote)
+            (local.events.lock_after_lower(), remote)
         };
         Self::Different { local, remote }
     }

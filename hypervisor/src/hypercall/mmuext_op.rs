@@ -52,6 +52,7 @@ pub fn handle(call: &Call) -> Answer {
     let mut budget = Budget::hypercall();
     while batch.index < batch.count {
         let at = Vaddr::new(list.wrapping_add(batch.index * OP_SIZE));
+        guest_access::next_request();
         let Ok([command, first, second]) = guest_access::read_words::<3>(at) else {
             return batch.finish(Err(EFAULT.into()));
         };

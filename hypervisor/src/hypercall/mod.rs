@@ -37,6 +37,7 @@ pub mod xsm_op;
 use xenocryst_abi::hypercall::errno::{ENOSYS, Errno};
 use xenocryst_abi::hypercall::number;
 
+use crate::arch::guest_access;
 use crate::domain::{self, Domain, Vcpu};
 use crate::mm::engine;
 use xenocryst_memory::{Consequence, Refusal};
@@ -85,6 +86,7 @@ pub type Answer = Result<u64, Stop>;
 /// Carries out the hypercall whose number and arguments stand in `regs`.
 #[inline]
 pub fn dispatch(regs: &mut GuestRegs, vcpu: &'static Vcpu) {
+    guest_access::next_request();
     if regs.rax == number::IRET {
         return iret::iret(regs, vcpu);
     }

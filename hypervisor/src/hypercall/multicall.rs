@@ -40,6 +40,7 @@ pub fn handle(call: &Call) -> Answer {
             return Err(call.continue_with(rest(index)));
         }
         let at = Vaddr::new(list.wrapping_add(index * ENTRY_SIZE));
+        guest_access::next_request();
         let entry = guest_access::read_words::<8>(at)?;
         let [op, _, a, b, c, d, e, f] = entry;
         if op == number::IRET {

@@ -1,6 +1,6 @@
 //! The flushes a guest asks for: of one address or of everything, on this CPU, on some vCPUs' or on all of the domain's.
 //!
-//! Keeps true: an address reaches flush hardware only if it is the guest's (I38); a CPU is asked only if the domain's
+//! Keeps true: an address reaches flush hardware only if it is canonical and the guest's (I38); a CPU is asked only if the domain's
 //! translations may be there.
 
 use core::sync::atomic::Ordering;
@@ -55,7 +55,7 @@ pub fn of_vcpus(domain: &Domain, bitmap: Vaddr) -> Result<Scope, Errno> {
 #[inline]
 pub fn flush(scope: Scope, what: What) {
     if let What::Page(at) = what
-        && !guest_access::is_guest_range(at, 1)
+        && !guest_access::is_guest_address(at)
     {
         return;
     }
@@ -70,6 +70,12 @@ pub fn flush(scope: Scope, what: What) {
 fn local(what: What) {
     match what {
         What::All => tlb::flush_local(),
-        What::Page(at) => control::invlpg(at.raw()),
+        What::Page(at) => {
+            debug_assert!(
+                guest_access::is_guest_address(at),
+                "an address that is not the guest's reached the TLB"
+            );
+            control::invlpg(at.raw());
+        }
     }
 }

@@ -8,7 +8,7 @@ use xenocryst_emulate::vectors::Vectors;
 use super::dispatch;
 use crate::arch::{apic, ioapic};
 use crate::domain::Domain;
-use crate::sync::Mutex;
+use crate::sync::{Mutex, Rank};
 
 /// The most lines that are served; machines have 24 to a few hundred.
 const MAX_LINES: usize = 256;
@@ -44,10 +44,13 @@ const UNUSED: Line = Line {
     own: false,
 };
 
-static LINES: Mutex<Lines> = Mutex::new(Lines {
-    lines: [UNUSED; MAX_LINES],
-    vectors: Vectors::new(),
-});
+static LINES: Mutex<Lines> = Mutex::new(
+    Rank::Lines,
+    Lines {
+        lines: [UNUSED; MAX_LINES],
+        vectors: Vectors::new(),
+    },
+);
 
 /// The number of lines there are.
 pub(super) fn count() -> u32 {

@@ -15,7 +15,7 @@ use super::pci::Function;
 use super::{dispatch, lines};
 use crate::domain::Domain;
 use crate::mm::{Caching, ioremap};
-use crate::sync::Mutex;
+use crate::sync::{Mutex, Rank};
 
 /// Bytes of one entry of an MSI-X table: address, data, control.
 const TABLE_ENTRY: u64 = 16;
@@ -53,10 +53,13 @@ struct State {
     tables: Vec<(u64, u64, u64)>,
 }
 
-static STATE: Mutex<State> = Mutex::new(State {
-    entries: Vec::new(),
-    tables: Vec::new(),
-});
+static STATE: Mutex<State> = Mutex::new(
+    Rank::Messages,
+    State {
+        entries: Vec::new(),
+        tables: Vec::new(),
+    },
+);
 
 /// Names a message.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

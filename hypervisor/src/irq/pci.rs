@@ -8,12 +8,12 @@ use xenocryst_emulate::msi::Config;
 use xenocryst_emulate::ports::ConfigAddress;
 
 use crate::arch::io;
-use crate::sync::Mutex;
+use crate::sync::{Mutex, Rank};
 
 const ADDRESS: u16 = 0xcf8;
 const DATA: u16 = 0xcfc;
 
-static ACCESS: Mutex<()> = Mutex::new(());
+static ACCESS: Mutex<()> = Mutex::new(Rank::Pci, ());
 
 /// Reads `width` at data port `port` (0xcfc to 0xcff) with `address` in the address register.
 #[inline]

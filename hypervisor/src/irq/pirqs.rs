@@ -13,7 +13,7 @@ use super::msi::{self, MessageId, Wanted};
 use super::pci::Function;
 use crate::domain::Domain;
 use crate::events::{self, GuestPage};
-use crate::sync::Mutex;
+use crate::sync::{Mutex, Rank};
 
 /// Physical interrupts a domain can have.
 pub const MAX_PIRQS: usize = 256;
@@ -67,8 +67,8 @@ impl DomainPirqs {
             level: false,
         };
         Self {
-            table: Mutex::new([FREE; MAX_PIRQS]),
-            eoi_page: Mutex::new(None),
+            table: Mutex::new(Rank::Pirqs, [FREE; MAX_PIRQS]),
+            eoi_page: Mutex::new(Rank::PirqPage, None),
             auto_unmask: AtomicBool::new(false),
         }
     }

@@ -10,12 +10,12 @@ use xenocryst_abi::{Maddr, Mfn, PAGE_SIZE};
 use xenocryst_boot::regions::{Regions, Side};
 
 use super::layout::{self, direct_map};
-use crate::sync::Mutex;
+use crate::sync::{Mutex, Rank};
 
 /// While the identity mapping is all there is, memory above this cannot be reached.
 const IDENTITY_LIMIT: u64 = 1 << 32;
 
-static FREE: Mutex<Option<Regions>> = Mutex::new(None);
+static FREE: Mutex<Option<Regions>> = Mutex::new(Rank::EarlyFrames, None);
 
 /// Sets what is free.
 pub(super) fn init(free: Regions) {

@@ -15,7 +15,7 @@ use xenocryst_abi::PAGE_SIZE;
 use super::frames;
 use super::layout::direct_map;
 
-use crate::sync::Mutex;
+use crate::sync::{Mutex, Rank};
 
 /// Smallest growth: 256 frames.
 const GROWTH_ORDER: u32 = 8;
@@ -78,7 +78,7 @@ impl OomHandler for Grow {
 struct Heap(Mutex<Talc<Grow>>);
 
 #[global_allocator]
-static HEAP: Heap = Heap(Mutex::new(Talc::new(Grow)));
+static HEAP: Heap = Heap(Mutex::new(Rank::Heap, Talc::new(Grow)));
 
 // SAFETY: every call goes to the allocator under its lock; it hands out disjoint blocks of memory it owns.
 unsafe impl GlobalAlloc for Heap {

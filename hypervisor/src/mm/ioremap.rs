@@ -8,9 +8,9 @@ use xenocryst_abi::{Maddr, PAGE_SIZE};
 use super::layout::{IOREMAP, IOREMAP_END};
 use super::tables;
 
-use crate::sync::Mutex;
+use crate::sync::{Mutex, Rank};
 
-static NEXT: Mutex<u64> = Mutex::new(IOREMAP);
+static NEXT: Mutex<u64> = Mutex::new(Rank::Addresses, IOREMAP);
 
 /// How the memory is accessed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

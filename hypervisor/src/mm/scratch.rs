@@ -13,12 +13,12 @@ use xenocryst_memory::AddressLimit;
 use super::layout::{IOREMAP, SCRATCH};
 use super::{machine, tables};
 use crate::arch::tlb;
-use crate::sync::Mutex;
+use crate::sync::{Mutex, Rank};
 
 /// Frames are taken in runs of 2 MiB while there are any, so that large pages can map them.
 const LARGE_ORDER: u8 = 9;
 
-static NEXT: Mutex<u64> = Mutex::new(SCRATCH);
+static NEXT: Mutex<u64> = Mutex::new(Rank::Addresses, SCRATCH);
 
 /// A buffer, zeroed at first.
 pub struct Scratch {

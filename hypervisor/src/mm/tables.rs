@@ -2,6 +2,8 @@
 //!
 //! Keeps true: L4 entries 256 to 271 are made once, by [`build`], with an L3 table each, and never change afterwards, so
 //! that they can be copied into every guest's root. Mappings of the hypervisor are global pages except slot 260.
+//! What is mapped later (devices, large buffers) is added and taken away under one lock, so that nobody follows an entry that
+//! another CPU is about to write (I40).
 //! Table frames come from [`super::frames`] and are reached through the identity mapping while that is all there is,
 //! through the direct map afterwards.
 
@@ -12,6 +14,7 @@ use xenocryst_abi::{Maddr, Mfn, PAGE_SIZE};
 
 use super::frames;
 use super::layout::{FIRST_SLOT, SLOTS};
+use crate::sync::{self, Mutex, Rank};
 
 /// Entry bits (Intel SDM volume 3, section 4.5).
 pub mod bits {
@@ -45,6 +48,8 @@ const ADDRESS_MASK: u64 = 0x000f_ffff_ffff_f000;
 
 /// Added to a table's physical address to reach it.
 static WINDOW: AtomicU64 = AtomicU64::new(0);
+/// Held while the tables that all CPUs share are changed.
+static CHANGE: Mutex<()> = Mutex::new(Rank::OwnTables, ());
 static ROOT: Once<Maddr> = Once::new();
 static TRAMPOLINE_ROOT: Once<Maddr> = Once::new();
 
@@ -84,6 +89,7 @@ fn new_table() -> Result<Maddr, NoFrame> {
 
 /// The table that entry `index` of `table` points to; made if there is none.
 fn next(table: Maddr, index: usize) -> Result<Maddr, NoFrame> {
+    sync::assert_held(Rank::OwnTables);
     let value = read(table, index);
     if value & bits::PRESENT != 0 {
         assert!(
@@ -100,6 +106,7 @@ fn next(table: Maddr, index: usize) -> Result<Maddr, NoFrame> {
 /// Makes the root table with an L3 for each of the hypervisor's slots.
 pub(super) fn build() -> Result<Maddr, NoFrame> {
     let root = new_table()?;
+    let _turn = CHANGE.lock();
     for slot in FIRST_SLOT..FIRST_SLOT + SLOTS {
         next(root, slot)?;
     }
@@ -156,6 +163,7 @@ pub(super) fn map_in(
     largest: u8,
 ) -> Result<(), NoFrame> {
     let (mut at, mut from, end) = (to, from.raw(), to + bytes);
+    let _turn = CHANGE.lock();
     while at < end {
         let fits = |level: u8| {
             let size = PAGE_SIZE << (9 * (u32::from(level) - 1));
@@ -197,6 +205,7 @@ pub fn translate(at: u64) -> Option<Maddr> {
 /// Takes away the page at `at`, and returns where it was and how many bytes it has; `None` where nothing is mapped. The caller
 /// flushes.
 pub(super) fn unmap(at: u64) -> Option<(Maddr, u64)> {
+    let _turn = CHANGE.lock();
     let mut table = root();
     for level in (1..=4).rev() {
         let value = read(table, index(at, level));
@@ -205,6 +214,7 @@ pub(super) fn unmap(at: u64) -> Option<(Maddr, u64)> {
         }
         if level == 1 || value & bits::LARGE != 0 {
             let size = PAGE_SIZE << (9 * (u32::from(level) - 1));
+            sync::assert_held(Rank::OwnTables);
             write(table, index(at, level), 0);
             return Some((Maddr::new(value & ADDRESS_MASK & !(size - 1)), size));
         }
@@ -238,6 +248,7 @@ pub(super) struct Tree {
 /// Makes a [`Tree`] with `l1_tables` (at most 4) L1 tables.
 pub(super) fn build_tree(l1_tables: usize) -> Result<Tree, NoFrame> {
     let l3 = new_table()?;
+    let _turn = CHANGE.lock();
     let Ok(l2) = next(l3, 0) else {
         frames::free_page(l3.mfn());
         return Err(NoFrame);

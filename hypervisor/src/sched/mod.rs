@@ -22,7 +22,7 @@ use xenocryst_vcpu::runstate::Account;
 use crate::arch::apic;
 use crate::domain::Vcpu;
 use crate::percpu::{this_cpu, work};
-use crate::sync::Mutex;
+use crate::sync::{Mutex, Rank};
 
 pub use affinity::{
     hard_affinity, is_allowed_on, left_cpu, set_hard_affinity, set_parameters, set_soft_affinity,
@@ -80,7 +80,7 @@ impl RunState {
             hard_affinity: AtomicU64::new(u64::MAX),
             soft_affinity: AtomicU64::new(u64::MAX),
             charged: AtomicU64::new(0),
-            account: Mutex::new(Account::new(0)),
+            account: Mutex::new(Rank::RunAccount, Account::new(0)),
             area: AtomicU64::new(0),
         }
     }

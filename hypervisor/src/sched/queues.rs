@@ -12,7 +12,7 @@ use crate::arch::gdt::cpu_info;
 use crate::arch::{apic, smp};
 use crate::domain::Vcpu;
 use crate::percpu::{MAX_CPUS, this_cpu, work};
-use crate::sync::Mutex;
+use crate::sync::{Mutex, Rank};
 use crate::time;
 
 /// A vCPU as an entry of a queue: the same if it is the same place in memory.
@@ -38,7 +38,7 @@ impl run_queue::Entry for Entry {
 }
 
 static QUEUES: [Mutex<RunQueue<Entry>>; MAX_CPUS] =
-    [const { Mutex::new(RunQueue::new()) }; MAX_CPUS];
+    [const { Mutex::new(Rank::RunQueue, RunQueue::new()) }; MAX_CPUS];
 
 /// How long a vCPU runs alone on its CPU before that looks for one that waits elsewhere, in nanoseconds.
 const RELIEF_NS: u64 = 30_000_000;

@@ -12,7 +12,7 @@ mod wall;
 
 use core::sync::atomic::{AtomicU32, AtomicU64};
 
-use crate::sync::Mutex;
+use crate::sync::{Mutex, Rank};
 
 pub use record::{register_area, switched_in, update};
 pub use timers::{
@@ -34,7 +34,7 @@ impl VcpuTime {
     /// No timers, no records.
     pub const fn new() -> Self {
         Self {
-            timers: Mutex::new(timers::Timers::new()),
+            timers: Mutex::new(Rank::VcpuTimers, timers::Timers::new()),
             shown: AtomicU32::new(0),
             area: AtomicU64::new(0),
         }

@@ -12,7 +12,7 @@ use crate::arch::clock::now_ns;
 use crate::console::{Level, Source, log};
 use crate::domain::{Domain, Vcpu};
 use crate::percpu::{MAX_CPUS, this_cpu, work};
-use crate::sync::Mutex;
+use crate::sync::{Mutex, Rank};
 use crate::{events, sched};
 
 /// Nanoseconds in a second.
@@ -120,7 +120,7 @@ struct CpuTimers {
 
 static CPUS: [CpuTimers; MAX_CPUS] = [const {
     CpuTimers {
-        queue: Mutex::new(DeadlineQueue::new()),
+        queue: Mutex::new(Rank::CpuTimers, DeadlineQueue::new()),
         slice: AtomicU64::new(NEVER),
         armed: AtomicU64::new(NEVER),
     }

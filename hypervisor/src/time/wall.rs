@@ -4,12 +4,12 @@ use core::sync::atomic::{Ordering, fence};
 
 use crate::arch::rtc;
 use crate::domain::Domain;
-use crate::sync::Mutex;
+use crate::sync::{Mutex, Rank};
 
 const NS_PER_SECOND: u64 = 1_000_000_000;
 
 /// One writer at a time, so that every domain ends with the same time.
-static WRITER: Mutex<()> = Mutex::new(());
+static WRITER: Mutex<()> = Mutex::new(Rank::WallClock, ());
 
 /// Sets the wall clock, which shows `seconds` since 1970 and `nanoseconds` at system time `at_ns`, and shows it to all
 /// domains (`XENPF_settime64`).

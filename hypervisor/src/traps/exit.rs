@@ -8,6 +8,7 @@ use super::{bounce, vector};
 use crate::arch::tlb;
 use crate::domain::{SPECIAL_NMI, Vcpu, context, grave};
 use crate::percpu::{CpuInfo, GuestRegs, this_cpu, work};
+use crate::sync;
 
 /// Does what must be done before the guest whose registers stand in `regs` (or another one) is entered.
 #[inline]
@@ -23,6 +24,7 @@ pub extern "C" fn exit_to_guest(regs: &mut GuestRegs) {
         if info.upcall_pending().load(Ordering::Acquire) == 0
             || info.upcall_mask().load(Ordering::Relaxed) != 0
         {
+            sync::assert_nothing_held();
             return;
         }
         bounce::inject_events(regs, vcpu);
@@ -103,6 +105,7 @@ fn idle(cpu: &'static CpuInfo, regs: &GuestRegs) {
         context::unload(cpu, regs);
     }
     grave::sweep();
+    sync::assert_nothing_held();
     let flushed = tlb::last_flush(cpu.cpu);
     cpu.idle.store(1, Ordering::SeqCst);
     if cpu.work.load(Ordering::SeqCst) == 0 {

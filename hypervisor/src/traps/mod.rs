@@ -14,7 +14,7 @@ mod page_fault;
 
 use core::arch::asm;
 
-use crate::arch::{entry, extable};
+use crate::arch::{entry, extable, guest_access};
 use crate::domain::Vcpu;
 use crate::percpu::{GuestRegs, current};
 
@@ -23,6 +23,7 @@ pub use xenocryst_abi::trap::vector;
 
 /// A vector arrived while a guest ran; its registers are in the frame.
 pub extern "C" fn from_guest(regs: &mut GuestRegs) {
+    guest_access::next_request();
     let vcpu = current();
     if regs.vector == u32::from(vector::PAGE_FAULT) {
         return page_fault::from_guest(regs, vcpu);

@@ -21,7 +21,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 use super::{Answer, Call};
 use crate::arch::guest_access;
 use crate::domain::{self, Domain, Vcpu, grave};
-use crate::sync::Mutex;
+use crate::sync::{Mutex, Rank};
 
 pub use info::describe;
 
@@ -31,7 +31,7 @@ const HEADER: u64 = 16;
 const DOMAIN: u64 = 8;
 
 /// Held while a request is carried out.
-static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(Rank::Domctl, ());
 
 /// A request: where it stands in the caller's memory, and what it said.
 struct Request<'a> {
