@@ -22,6 +22,7 @@ pub mod domid;
 pub mod elfnote;
 pub mod event_channel;
 pub mod grant_table;
+pub mod hvm;
 pub mod hypercall;
 pub mod hypfs;
 pub mod layout;

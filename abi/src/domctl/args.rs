@@ -227,6 +227,19 @@ wire! {
         /// Padding.
         pad: [u8; 3],
     }
+    /// `struct xen_domctl_memory_mapping`.
+    MemoryMapping {
+        /// First frame as the domain sees it.
+        first_gfn: Gfn,
+        /// First frame of the machine.
+        first_mfn: Mfn,
+        /// Frames.
+        nr_mfns: u64,
+        /// Map them, or take them away.
+        add_mapping: u32,
+        /// Padding.
+        padding: u32,
+    }
     /// `struct xen_domctl_hypercall_init`.
     HypercallInit {
         /// The page to fill.

@@ -77,7 +77,7 @@ pub mod op {
         ASSIGN_DEVICE = 37, "XEN_DOMCTL_assign_device";
         /// Give a device's interrupt.
         BIND_PT_IRQ = 38, "XEN_DOMCTL_bind_pt_irq";
-        /// Map device memory.
+        /// [`super::MemoryMapping`].
         MEMORY_MAPPING = 39, "XEN_DOMCTL_memory_mapping";
         /// Map device ports.
         IOPORT_MAPPING = 40, "XEN_DOMCTL_ioport_mapping";

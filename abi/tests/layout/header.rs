@@ -29,6 +29,9 @@ const HEADERS: &[&str] = &[
     "domctl.h",
     "sysctl.h",
     "xsm/flask_op.h",
+    "hvm/hvm_op.h",
+    "hvm/params.h",
+    "hvm/dm_op.h",
 ];
 
 /// One value to compare.

@@ -267,6 +267,8 @@ fn machine() -> Vec<Question> {
             msrvalues = "mc_msrvalues" }
         pmu::PmuParams, "struct xen_pmu_params" { version_maj = "version.maj", version_min = "version.min", val,
             vcpu }
+        hvm::Param, "struct xen_hvm_param" { domid, index, value }
+        hvm::DmOpBuf, "struct xen_dm_op_buf" { h, size }
         hypfs::DirEntry, "struct xen_hypfs_direntry" { kind = "type", encoding, content_len, max_write_len }
         hypfs::DirListEntry, "struct xen_hypfs_dirlistentry" { entry = "e", off_next }
     }
@@ -298,6 +300,7 @@ fn control() -> Vec<Question> {
         domctl::SchedCredit, "struct xen_domctl_sched_credit" { weight, cap }
         domctl::SchedulerOp, "struct xen_domctl_scheduler_op" { sched_id, cmd, data = "u" }
         domctl::SetDomainHandle, "struct xen_domctl_setdomainhandle" { handle }
+        domctl::MemoryMapping, "struct xen_domctl_memory_mapping" { first_gfn, first_mfn, nr_mfns, add_mapping }
         domctl::IrqPermission, "struct xen_domctl_irq_permission" { pirq, allow_access }
         domctl::IomemPermission, "struct xen_domctl_iomem_permission" { first_mfn, nr_mfns, allow_access }
         domctl::IoportPermission, "struct xen_domctl_ioport_permission" { first_port, nr_ports, allow_access }

@@ -1,25 +1,46 @@
 //! Guests of Debian's own `xl`: the lab's short scripts.
 
-use anyhow::Result;
+use std::fs;
+
+use anyhow::{Context as _, Result, ensure};
 
 use super::{BootTest, Context};
-use crate::lab::{self, LabMachine, Script};
+use crate::lab::report::Report;
+use crate::lab::{self, LabMachine, Script, answers};
 
 /// The tests of this file.
 pub const TESTS: &[BootTest] = &[
     BootTest {
         name: "lab-smoke",
-        run: |context| script(context, "smoke"),
+        run: |context| script(context, "smoke").map(|_| ()),
     },
     BootTest {
         name: "lab-privileges",
-        run: |context| script(context, "privileges"),
+        run: privileges,
     },
 ];
 
 /// A script of `host/lab/scripts/` succeeds.
-fn script(context: &Context, name: &str) -> Result<()> {
+fn script(context: &Context, name: &str) -> Result<Report> {
     let script = Script::find(context.workspace, name)?;
     let machine = LabMachine::on(context.hypervisor.clone());
-    lab::run_script(context.workspace, &machine, &script, &mut |_| ())?.verdict()
+    let report = lab::run_script(context.workspace, &machine, &script, &mut |_| ())?;
+    report.verdict()?;
+    Ok(report)
+}
+
+/// An unprivileged guest that asks for everything gets of each request Xen's own answer, and nothing changes.
+fn privileges(context: &Context) -> Result<()> {
+    let report = script(context, "privileges")?;
+    let file = context.workspace.lab_sources().join("answers/privileges");
+    let recorded =
+        fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
+    let step = report.step("answers").context("nothing was asked")?;
+    let found = answers::differences(&recorded, &step.output)?;
+    ensure!(
+        found.is_empty(),
+        "answers differ from Xen's:\n{}",
+        found.join("\n")
+    );
+    Ok(())
 }

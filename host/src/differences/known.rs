@@ -17,8 +17,7 @@ pub struct Known {
 const INTERRUPT_CONTROLLER: &str = "The interrupt controllers are the hypervisor's, and nobody else can do anything with reading them.";
 const LOW_RAM: &str = "What is RAM in the first MiB is the hypervisor's: CPUs start there. Xen lets dom0 write to it.";
 const HPET: &str = "Nothing in the hypervisor relies on the HPET after start-up, so dom0 may have it; Xen may still use it.";
-const NOT_FOR_PV: &str =
-    "There are no HVM domains and no profiling; Xen looks at the argument before it refuses.";
+const NO_PROFILING: &str = "There is no profiling; Xen looks at the argument before it refuses.";
 
 const TRANSLATED_ONLY: &str = "For domains with translated memory, of which there are none; Xen looks at the argument before it refuses.";
 
@@ -100,18 +99,6 @@ pub const KNOWN: &[Known] = &[
         reason: "As above.",
     },
     Known {
-        line: "script unknown: hypercall 29",
-        xen: "-61",
-        ours: "-38",
-        reason: NOT_FOR_PV,
-    },
-    Known {
-        line: "script unknown: hypercall 31",
-        xen: "-14",
-        ours: "-38",
-        reason: "Xen's own continuation of a domctl, of no use to a guest.",
-    },
-    Known {
         line: "script unknown: hypercall 37",
         xen: "-38",
         ours: "-> 0",
@@ -121,13 +108,7 @@ pub const KNOWN: &[Known] = &[
         line: "script unknown: hypercall 1f",
         xen: "-14",
         ours: "-38",
-        reason: NOT_FOR_PV,
-    },
-    Known {
-        line: "script unknown: hypercall 22",
-        xen: "-14",
-        ours: "-38",
-        reason: NOT_FOR_PV,
+        reason: NO_PROFILING,
     },
     Known {
         line: "hostile iret: NT,",

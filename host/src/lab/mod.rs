@@ -20,6 +20,7 @@ use crate::run::{self, Hypervisor};
 use crate::vm::Vm;
 use crate::workspace::Workspace;
 
+pub mod answers;
 pub mod compare;
 pub mod packages;
 pub mod report;

@@ -2,10 +2,12 @@
 //!
 //! Neighbours: `hypercall::domctl` (who changes it), `domain::destroy`, `hypercall::memory_op` (the memory map).
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64};
 
 use xenocryst_abi::memory_op::E820Entry;
+use xenocryst_emulate::ports::PortSet;
 
 use super::destroy::Phase;
 use crate::sync::{Mutex, Rank};
@@ -44,6 +46,8 @@ pub struct Control {
     pub memory_map: Mutex<Vec<E820Entry>>,
     /// Its port that is to hear of its stopping (`XEN_DOMCTL_subscribe`); 0 for none.
     pub suspend_port: AtomicU32,
+    /// Ports that it was given; the hardware domain has its own without being given any.
+    pub ports: Mutex<Option<Box<PortSet>>>,
     /// How far it is destroyed.
     pub phase: Mutex<Phase>,
     /// Nothing is left of it but what others hold.
@@ -74,6 +78,7 @@ impl Control {
             weight: AtomicU32::new(WEIGHT),
             memory_map: Mutex::new(Rank::MemoryMap, Vec::new()),
             suspend_port: AtomicU32::new(0),
+            ports: Mutex::new(Rank::Settings, None),
             phase: Mutex::new(Rank::Destruction, Phase::Alive),
             dead: AtomicBool::new(false),
             unshared: AtomicBool::new(false),

@@ -8,6 +8,7 @@ use core::sync::atomic::{AtomicU8, Ordering};
 
 use spin::Once;
 use xenocryst_abi::Vaddr;
+use xenocryst_abi::hypercall::errno::{ENOMEM, EOPNOTSUPP, EPERM, Errno};
 use xenocryst_emulate::Width;
 use xenocryst_emulate::ports::{ConfigAddress, PortSet, hardware_domain};
 
@@ -16,6 +17,7 @@ use crate::arch::{guest_access, io};
 use crate::domain::{Domain, Vcpu};
 use crate::hypercall::vm_assist::ARCHITECTURAL_IOPL;
 use crate::irq::pci;
+use crate::mm::heap::try_box;
 use crate::sync::{Mutex, Rank};
 use crate::traps::bounce::toggle_mode;
 
@@ -101,7 +103,51 @@ fn bitmap_allows(vcpu: &Vcpu, port: u16, width: Width) -> bool {
 /// Whether the domain may use the `bytes` ports from `port` directly.
 #[inline]
 fn domain_allows(domain: &Domain, port: u16, bytes: u32) -> bool {
-    domain.privileged && PORTS.get().is_some_and(|ports| ports.contains(port, bytes))
+    if domain.privileged {
+        PORTS.get().is_some_and(|ports| ports.contains(port, bytes))
+    } else {
+        was_given(domain, port, bytes)
+    }
+}
+
+#[cold]
+fn was_given(domain: &Domain, port: u16, bytes: u32) -> bool {
+    let given = domain.control.ports.lock();
+    given
+        .as_ref()
+        .is_some_and(|ports| ports.contains(port, bytes))
+}
+
+/// Lets `domain` reach ports `first` to `last`, or no longer. The caller speaks for the hardware domain, whose own ports
+/// stay as they are.
+///
+/// # Errors
+/// `EPERM` if the hardware domain has not all of them, `ENOMEM`, `EOPNOTSUPP` for taking its own away.
+pub fn permit(domain: &Domain, first: u16, last: u16, allow: bool) -> Result<(), Errno> {
+    let own = PORTS.get().ok_or(EPERM)?;
+    if !(first..=last).all(|port| own.contains(port, 1)) {
+        return Err(EPERM);
+    }
+    if domain.privileged {
+        return if allow { Ok(()) } else { Err(EOPNOTSUPP) };
+    }
+    // Made before and dropped after the lock is held: nothing is taken under it.
+    let mut fresh = if allow {
+        Some(try_box(PortSet::none()).ok_or(ENOMEM)?)
+    } else {
+        None
+    };
+    let mut given = domain.control.ports.lock();
+    if given.is_none() {
+        *given = fresh.take();
+    }
+    match given.as_mut() {
+        Some(ports) if allow => ports.add(first, last),
+        Some(ports) => ports.remove(first, last),
+        None => {}
+    }
+    drop(given);
+    Ok(())
 }
 
 /// Whether an access goes to hardware whole. The configuration address is only visible to accesses of 4 bytes.

@@ -10,11 +10,10 @@ mod resource;
 
 use core::sync::atomic::Ordering;
 
-use xenocryst_abi::hypercall::errno::{
-    EACCES, EFAULT, EINVAL, ENOSYS, EOPNOTSUPP, EPERM, ESRCH, Errno,
-};
+use xenocryst_abi::hypercall::errno::{EACCES, EFAULT, EINVAL, ENOSYS, EOPNOTSUPP, ESRCH, Errno};
 use xenocryst_abi::memory_op::{
-    CMD_MASK, CMD_SHIFT, MemoryDomain, MemoryReservation, PodTarget, VnumaTopologyInfo, flag, op,
+    AddToPhysmap, CMD_MASK, CMD_SHIFT, MemoryDomain, MemoryReservation, PodTarget,
+    VnumaTopologyInfo, flag, op, space,
 };
 use xenocryst_abi::{DomId, Mfn, Pfn, Vaddr};
 use xenocryst_memory::{AddressLimit, Refusal};
@@ -78,9 +77,8 @@ pub fn handle(call: &Call) -> Answer {
         op::CLAIM_PAGES => claim(call, at, start),
         op::GET_VNUMAINFO => no_vnuma(call, at),
         // Another domain's pages, or one's own, are put at a place of a translated domain's; there are none of those.
-        op::ADD_TO_PHYSMAP | op::ADD_TO_PHYSMAP_BATCH | op::REMOVE_FROM_PHYSMAP => {
-            Err(translated_only(call, at).into())
-        }
+        op::ADD_TO_PHYSMAP => Err(no_physmap(at).into()),
+        op::ADD_TO_PHYSMAP_BATCH | op::REMOVE_FROM_PHYSMAP => Err(translated_only(at).into()),
         op::SET_POD_TARGET | op::GET_POD_TARGET if start != 0 => Err(ENOSYS.into()),
         op::SET_POD_TARGET | op::GET_POD_TARGET => Err(no_demand(at).into()),
         op::GET_SHARING_FREED_PAGES | op::GET_SHARING_SHARED_PAGES => Ok(0),
@@ -111,11 +109,22 @@ fn no_demand(at: Vaddr) -> Errno {
     }
 }
 
-/// Why pages cannot be put into or taken out of the physical address space of the domain named first in the request.
-fn translated_only(call: &Call, at: Vaddr) -> Errno {
-    match subject(call, at) {
-        Ok(_) => EACCES,
+/// Why pages cannot be put into or taken out of the physical address space of the domain named first in the request. It has
+/// none of its own, which whoever asks is told before whether it may ask.
+fn translated_only(at: Vaddr) -> Errno {
+    match guest_access::read::<MemoryDomain>(at) {
         Err(errno) => errno,
+        Ok(request) if request.domid == DomId::SELF => EACCES,
+        Ok(request) => domain::find(request.domid).map_or(ESRCH, |_| EACCES),
+    }
+}
+
+/// As [`translated_only`] for `XENMEM_add_to_physmap`, by which other domains' pages never come.
+fn no_physmap(at: Vaddr) -> Errno {
+    match guest_access::read::<AddToPhysmap>(at) {
+        Err(errno) => errno,
+        Ok(request) if request.space == space::GMFN_FOREIGN => ENOSYS,
+        Ok(_) => translated_only(at),
     }
 }
 
@@ -273,18 +282,9 @@ fn claim(call: &Call, at: Vaddr, start: u64) -> Answer {
         return Err(EINVAL.into());
     }
     let domain = domain::find(request.domid).ok_or(EINVAL)?;
-    require_privilege(call.vcpu.domain)?;
+    owners::require_privilege(call.vcpu.domain)?;
     match engine().claim_frames(&domain.memory, request.nr_extents) {
         Ok(()) => Ok(0),
         Err(refusal) => Err(refused(call, &refusal)),
-    }
-}
-
-/// Whether `domain` may see the machine's own layout.
-fn require_privilege(domain: &Domain) -> Result<(), Errno> {
-    if domain.privileged {
-        Ok(())
-    } else {
-        Err(EPERM)
     }
 }

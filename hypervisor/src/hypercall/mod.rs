@@ -19,6 +19,7 @@ pub mod memory_op;
 pub mod mmu_update;
 pub mod mmuext_op;
 mod multicall;
+mod not_here;
 pub mod owners;
 pub mod physdev_op;
 pub mod platform_op;
@@ -161,6 +162,10 @@ fn invoke_other(op: u64, call: &Call) -> Answer {
         number::HYPFS_OP => hypfs_op::handle(call),
         number::SYSCTL => sysctl::handle(call),
         number::DOMCTL => domctl::handle(call),
+        number::KEXEC_OP => not_here::kexec_op(call),
+        number::DM_OP => not_here::dm_op(call),
+        number::HVM_OP => not_here::hvm_op(call),
+        number::ARCH_1 => not_here::shadow_continued(call),
         number::ARCH_7 => xenocryst_op::handle(call),
         _ => Err(ENOSYS.into()),
     }

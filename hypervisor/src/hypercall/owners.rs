@@ -87,3 +87,15 @@ pub fn other(caller: &'static Domain, id: DomId) -> Result<&'static Domain, Errn
         Err(EPERM)
     }
 }
+
+/// That `caller` may do what only the control domain may.
+///
+/// # Errors
+/// `EPERM`.
+pub fn require_privilege(caller: &Domain) -> Result<(), Errno> {
+    if caller.privileged {
+        Ok(())
+    } else {
+        Err(EPERM)
+    }
+}

@@ -41,6 +41,9 @@ pub fn handle(call: &Call) -> Answer {
             Ok(0)
         }
         op::GET_FREE_PIRQ => get_free_pirq(domain, at),
+        // Vectors are not given out, so none is given back.
+        op::FREE_IRQ_VECTOR => Err(ENOSYS.into()),
+        command if op::name(command).is_none() => Err(ENOSYS.into()),
         _ if !domain.privileged => Err(EPERM.into()),
         command => of_hardware_domain(call, command, at),
     }
@@ -80,7 +83,6 @@ fn of_hardware_domain(call: &Call, command: u32, at: Vaddr) -> Answer {
             request.vector = request.irq;
             ok(guest_access::write(at, &request))
         }
-        op::FREE_IRQ_VECTOR => Ok(0),
         command => of_devices(command, at),
     }
 }

@@ -8,11 +8,11 @@ mod policies;
 mod pools;
 
 use xenocryst_abi::Vaddr;
-use xenocryst_abi::hypercall::errno::{EACCES, EINVAL, ENOSYS, EPERM, Errno};
+use xenocryst_abi::hypercall::errno::{EACCES, EINVAL, ENOSYS, Errno};
 use xenocryst_abi::sysctl::{INTERFACE_VERSION, Sysctl, op};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use super::{Answer, Call};
+use super::{Answer, Call, owners};
 use crate::arch::guest_access;
 use crate::domain;
 
@@ -43,10 +43,6 @@ impl Request {
 /// `sysctl(op)`.
 #[inline(never)]
 pub fn handle(call: &Call) -> Answer {
-    if !call.vcpu.domain.privileged {
-        return Err(EPERM.into());
-    }
-    domain::grave::sweep();
     let at = Vaddr::new(call.args[0]);
     let request = Request {
         at,
@@ -55,6 +51,8 @@ pub fn handle(call: &Call) -> Answer {
     if request.copy.interface_version != INTERFACE_VERSION {
         return Err(EACCES.into());
     }
+    owners::require_privilege(call.vcpu.domain)?;
+    domain::grave::sweep();
     match request.copy.cmd {
         op::READCONSOLE => console::read_console(&request),
         op::DEBUG_KEYS => console::debug_keys(&request),

@@ -2,12 +2,13 @@
 //! (`__HYPERVISOR_arch_7`). On Xen it answers `ENOSYS`.
 //!
 //! `xenocryst_op(0, 0)`, for the control domain: audits all frames and returns the number of discrepancies, which are
-//! named on the console; `ENOMEM` if there is no room to count in. Guests do not run while it is made.
+//! named on the console; `ENOMEM` if there is no room to count in. Guests do not run while it is made. Others get Xen's
+//! answer.
 //!
 //! Keeps true: the second argument is ours, the state of the continuation; a caller that makes one up gets the result
 //! of an audit all the same (I82).
 
-use xenocryst_abi::hypercall::errno::{ENOMEM, ENOSYS, EPERM};
+use xenocryst_abi::hypercall::errno::{ENOMEM, ENOSYS};
 
 use super::{Answer, Call};
 use crate::audit;
@@ -19,7 +20,7 @@ const AUDIT: u64 = 0;
 pub fn handle(call: &Call) -> Answer {
     let [command, ticket, ..] = call.args;
     if !call.vcpu.domain.privileged {
-        return Err(EPERM.into());
+        return Err(ENOSYS.into());
     }
     if command != AUDIT {
         return Err(ENOSYS.into());

@@ -11,7 +11,7 @@ use crate::domain::Domain;
 use crate::sync::{Mutex, Rank};
 
 /// The most lines that are served; machines have 24 to a few hundred.
-const MAX_LINES: usize = 256;
+pub(super) const MAX_LINES: usize = 256;
 /// Lines of the ISA bus, edge-triggered and active high unless firmware or the hardware domain says otherwise.
 const ISA_LINES: u32 = 16;
 

@@ -16,5 +16,5 @@ pub use dispatch::handle;
 pub use lines::{claim_for_hypervisor, register_gsi};
 pub use pirqs::{
     DomainPirqs, bind, check_pirq, each_held_page, eoi, free_pirq, hold_eoi_page, is_in_range,
-    map_gsi, map_message, release_all, set_affinity, unbind, unmap, unmask_all,
+    map_gsi, map_message, permit, release_all, set_affinity, unbind, unmap, unmask_all,
 };

@@ -3,7 +3,7 @@
 //! Keeps true: a number stands for one line or message at a time; a bound interrupt is unbound before it is unmapped; the
 //! page that tells the guest which interrupts to end has a bit set exactly for those that are held back until then.
 
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use xenocryst_abi::Mfn;
 use xenocryst_abi::hypercall::errno::{EBUSY, EEXIST, EINVAL, ENOSPC, EPERM, Errno};
@@ -43,6 +43,8 @@ pub struct DomainPirqs {
     eoi_page: Mutex<Option<GuestPage>>,
     /// Ending an interrupt unmasks its event channel too.
     auto_unmask: AtomicBool,
+    /// The lines that it may bind, a bit each: those mapped for it, and those it was given.
+    lines: [AtomicU64; lines::MAX_LINES / 64],
 }
 
 /// Tells `tell` of every frame of `domain` that its interrupts hold.
@@ -70,7 +72,26 @@ impl DomainPirqs {
             table: Mutex::new(Rank::Pirqs, [FREE; MAX_PIRQS]),
             eoi_page: Mutex::new(Rank::PirqPage, None),
             auto_unmask: AtomicBool::new(false),
+            lines: [const { AtomicU64::new(0) }; lines::MAX_LINES / 64],
         }
+    }
+
+    /// Lets the domain bind line `gsi`, or no longer.
+    fn permit_line(&self, gsi: u32, allow: bool) {
+        let Some(word) = self.lines.get(gsi as usize / 64) else {
+            return;
+        };
+        let bit = 1 << (gsi & 63);
+        if allow {
+            word.fetch_or(bit, Ordering::Relaxed);
+        } else {
+            word.fetch_and(!bit, Ordering::Relaxed);
+        }
+    }
+
+    fn permits_line(&self, gsi: u32) -> bool {
+        let word = self.lines.get(gsi as usize / 64);
+        word.is_some_and(|word| word.load(Ordering::Relaxed) & 1 << (gsi & 63) != 0)
     }
 
     fn set_eoi_bit(&self, pirq: u32, needed: bool) {
@@ -98,15 +119,35 @@ pub fn is_in_range(pirq: u32) -> bool {
 /// Whether `domain` has an interrupt numbered `pirq` that can be bound.
 ///
 /// # Errors
-/// `EINVAL` for a number out of range, `EPERM` for one that was not mapped for the domain.
+/// `EINVAL` for a number out of range, `EPERM` for one that was not mapped for the domain, or a line that it may not use.
 pub fn check_pirq(domain: &Domain, pirq: u32) -> Result<(), Errno> {
     if !is_in_range(pirq) {
         return Err(EINVAL);
     }
     let table = domain.pirqs.table.lock();
     match table.get(pirq as usize).map(|entry| entry.source) {
+        Some(Source::Line(gsi)) if !domain.pirqs.permits_line(gsi) => Err(EPERM),
         Some(Source::Line(_) | Source::Message(_)) => Ok(()),
         _ if domain.privileged => Err(EINVAL),
+        _ => Err(EPERM),
+    }
+}
+
+/// Lets `to` bind the line that `pirq` stands for with `giver`, or no longer.
+///
+/// # Errors
+/// `EPERM` if it stands for none, or for one that `giver` may not bind itself. Messages belong to their devices, which
+/// nobody is given.
+pub fn permit(giver: &Domain, pirq: u32, to: &Domain, allow: bool) -> Result<(), Errno> {
+    let source = {
+        let mut table = giver.pirqs.table.lock();
+        slot(&mut table, pirq)?.source
+    };
+    match source {
+        Source::Line(gsi) if giver.pirqs.permits_line(gsi) => {
+            to.pirqs.permit_line(gsi, allow);
+            Ok(())
+        }
         _ => Err(EPERM),
     }
 }
@@ -184,12 +225,15 @@ pub fn set_affinity(domain: &Domain, pirq: u32, cpu: u32) {
 /// `PHYSDEVOP_eoi`: the guest has dealt with `pirq`.
 ///
 /// # Errors
-/// `EINVAL` for a number out of range.
+/// `EINVAL` for a number out of range, or that stands for nothing.
 pub fn eoi(domain: &'static Domain, pirq: u32) -> Result<(), Errno> {
     let entry = {
         let mut table = domain.pirqs.table.lock();
         *slot(&mut table, pirq)?
     };
+    if entry.source == Source::Nothing {
+        return Err(EINVAL);
+    }
     if domain.pirqs.auto_unmask.load(Ordering::Relaxed) {
         events::unmask_pirq(domain, pirq);
     }
@@ -202,7 +246,7 @@ pub fn eoi(domain: &'static Domain, pirq: u32) -> Result<(), Errno> {
 /// `PHYSDEVOP_IRQ_UNMASK_NOTIFY`: ends every interrupt whose event channel is not masked; all of them, which is allowed.
 pub fn unmask_all(domain: &'static Domain) {
     for pirq in 0..MAX_PIRQS as u32 {
-        // The number is in range.
+        // Refused for those that stand for nothing.
         let _ = eoi(domain, pirq);
     }
 }
@@ -277,6 +321,7 @@ pub fn map_gsi(domain: &Domain, gsi: u32, wanted: Option<u32>) -> Result<u32, Er
         Source::Nothing | Source::Reserved => {
             // The hypervisor's own lines can be numbered, as on Xen; binding them fails.
             entry.source = Source::Line(gsi);
+            domain.pirqs.permit_line(gsi, true);
             Ok(pirq)
         }
         Source::Line(mapped) if mapped == gsi => Ok(pirq),
@@ -351,6 +396,10 @@ pub fn unmap(domain: &Domain, pirq: u32) -> Result<(), Errno> {
             msi::unmap(id);
             Ok(())
         }
-        Source::Line(_) | Source::Reserved => Ok(()),
+        Source::Line(gsi) => {
+            domain.pirqs.permit_line(gsi, false);
+            Ok(())
+        }
+        Source::Reserved => Ok(()),
     }
 }

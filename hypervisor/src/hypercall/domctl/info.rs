@@ -15,6 +15,7 @@ use zerocopy::FromZeros;
 use super::{Answer, Request, vcpu_of};
 use crate::arch::guest_access;
 use crate::domain::{self, Domain, Vcpu};
+use crate::hypercall::owners;
 use crate::mm::engine;
 use crate::sched;
 
@@ -28,6 +29,7 @@ pub fn domain(request: &Request<'_>) -> Answer {
         return Err(EINVAL.into());
     }
     let found = domain::first_from(u32::from(asked.0)).ok_or(ESRCH)?;
+    owners::require_privilege(request.call.vcpu.domain)?;
     request.name_domain(found)?;
     request.answer(&describe(found))
 }

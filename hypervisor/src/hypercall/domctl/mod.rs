@@ -1,6 +1,6 @@
 //! `HYPERVISOR_domctl`: what tools do to domains.
 //!
-//! Keeps true: only the control domain is heard, with the interface's own version; the request is copied once; one request
+//! Keeps true: only the control domain is obeyed, with the interface's own version; the request is copied once; one request
 //! is carried out at a time, and whoever comes meanwhile comes again; what takes long is continued by the same call.
 //! Neighbours: `domain::create`, `domain::destroy`, `domain::grave`; [`describe`] serves `sysctl` too.
 
@@ -13,9 +13,9 @@ mod policy;
 mod schedule;
 mod settings;
 
-use xenocryst_abi::Vaddr;
-use xenocryst_abi::domctl::{Domctl, INTERFACE_VERSION, op};
-use xenocryst_abi::hypercall::errno::{EACCES, EINVAL, ENODEV, ENOSYS, EPERM, ESRCH, Errno};
+use xenocryst_abi::domctl::{Domctl, INTERFACE_VERSION, SetTarget, op};
+use xenocryst_abi::hypercall::errno::{EACCES, EINVAL, ENOSYS, EOPNOTSUPP, EPERM, ESRCH, Errno};
+use xenocryst_abi::{DomId, Vaddr};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use super::{Answer, Call};
@@ -75,13 +75,10 @@ fn vcpu_of(domain: &'static Domain, id: u32, missing: Errno) -> Result<&'static 
     domain.vcpu(id).ok_or(missing)
 }
 
-/// `domctl(op)`.
+/// `domctl(op)`. Who may not ask is told so only after the domain was looked for, and by some operations after their
+/// arguments were, as by Xen.
 #[inline(never)]
 pub fn handle(call: &Call) -> Answer {
-    if !call.vcpu.domain.privileged {
-        return Err(EPERM.into());
-    }
-    grave::sweep();
     let at = Vaddr::new(call.args[0]);
     let request = Request {
         call,
@@ -91,17 +88,67 @@ pub fn handle(call: &Call) -> Answer {
     if request.copy.interface_version != INTERFACE_VERSION {
         return Err(EACCES.into());
     }
+    let (command, asked) = (request.copy.cmd, request.copy.domain);
+    let found = domain::find(asked);
+    if found.is_none() && !is_about_no_domain(command, asked) {
+        return Err(ESRCH.into());
+    }
+    // Looking is free: an unprivileged caller learns which numbers are in use by these errors, on Xen too.
+    let caller = call.vcpu.domain;
+    if !caller.privileged && !refuses_by_itself(command) {
+        return Err(EPERM.into());
+    }
+    if caller.privileged {
+        grave::sweep();
+    }
     let Some(_guard) = ONE_AT_A_TIME.try_lock() else {
         return request.again();
     };
-    match request.copy.cmd {
+    match command {
         op::CREATEDOMAIN => lifecycle::create(&request),
         op::GETDOMAININFO => info::domain(&request),
-        _ => {
-            let domain = domain::find(request.copy.domain).ok_or(ESRCH)?;
-            of_domain(&request, domain)
-        }
+        // The sweep may have freed it.
+        _ => match domain::find(asked) {
+            Some(domain) => of_domain(&request, domain),
+            None if found.is_none() => no_domain(command),
+            None => Err(ESRCH.into()),
+        },
     }
+}
+
+/// Whether `command`, naming `id`, is about a domain that is not there yet, the next that there is, or no domain.
+fn is_about_no_domain(command: u32, id: DomId) -> bool {
+    match command {
+        op::CREATEDOMAIN | op::GETDOMAININFO => true,
+        op::ASSIGN_DEVICE | op::DEASSIGN_DEVICE => id == DomId::IO,
+        op::TEST_ASSIGN_DEVICE | op::VM_EVENT_OP => id == DomId::INVALID,
+        _ => false,
+    }
+}
+
+/// Carries out `command` where it names no domain.
+fn no_domain(command: u32) -> Answer {
+    match command {
+        op::VM_EVENT_OP => unknown(),
+        _ => no_passthrough(),
+    }
+}
+
+/// Whether `command` looks at its arguments, and then by itself at whether the caller may ask.
+fn refuses_by_itself(command: u32) -> bool {
+    matches!(
+        command,
+        op::GETDOMAININFO
+            | op::IRQ_PERMISSION
+            | op::IOMEM_PERMISSION
+            | op::IOPORT_PERMISSION
+            | op::MEMORY_MAPPING
+            | op::IOPORT_MAPPING
+            | op::BIND_PT_IRQ
+            | op::UNBIND_PT_IRQ
+            | op::SET_TARGET
+            | op::GET_DEVICE_GROUP
+    )
 }
 
 /// Whether a domain's life is what `cmd` is about: dead ones can only be asked after and destroyed again.
@@ -130,12 +177,36 @@ fn of_domain(request: &Request<'_>, domain: &'static Domain) -> Answer {
         op::SETNODEAFFINITY => schedule::set_nodes(request),
         op::GETNODEAFFINITY => schedule::get_nodes(request),
         op::SCHEDULER_OP => schedule::parameters(request, domain),
+        op::IRQ_PERMISSION => permissions::irqs(request, domain),
         op::IOMEM_PERMISSION => permissions::iomem(request, domain),
-        // There is no IOMMU, so no device can be given away.
-        op::ASSIGN_DEVICE | op::DEASSIGN_DEVICE | op::TEST_ASSIGN_DEVICE | op::GET_DEVICE_GROUP => {
-            Err(ENODEV.into())
-        }
+        op::IOPORT_PERMISSION => permissions::ioports(request, domain),
+        op::MEMORY_MAPPING => permissions::map_iomem(request, domain),
+        op::ASSIGN_DEVICE
+        | op::DEASSIGN_DEVICE
+        | op::TEST_ASSIGN_DEVICE
+        | op::GET_DEVICE_GROUP
+        | op::IOPORT_MAPPING => no_passthrough(),
+        // For domains with hardware help.
+        op::BIND_PT_IRQ | op::UNBIND_PT_IRQ => Err(EINVAL.into()),
+        op::SET_TARGET => Err(no_target(request, domain).into()),
         command => settings::change(request, domain, command),
+    }
+}
+
+/// There is no IOMMU, so no device can be given away.
+fn no_passthrough() -> Answer {
+    Err(EOPNOTSUPP.into())
+}
+
+/// Why `domain` cannot be the device model of the domain that `request` names: those with hardware help have device models.
+fn no_target(request: &Request<'_>, domain: &'static Domain) -> Errno {
+    match request.part::<SetTarget>() {
+        Err(errno) => errno,
+        Ok(part) => match domain::find(part.target) {
+            None => ESRCH,
+            Some(target) if core::ptr::eq(target, domain) => EINVAL,
+            Some(_) => EOPNOTSUPP,
+        },
     }
 }
 

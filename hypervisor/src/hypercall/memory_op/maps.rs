@@ -10,7 +10,6 @@ use xenocryst_abi::memory_op::{
 use zerocopy::FromZeros;
 
 use super::super::{Answer, Call, owners};
-use super::require_privilege;
 use crate::arch::guest_access;
 use crate::mm::{engine, layout};
 
@@ -23,7 +22,7 @@ const M2P_GUEST_END: u64 = 0xffff_8040_0000_0000;
 
 /// `XENMEM_machine_memory_map`: the loader's map, for the control domain.
 pub fn machine_memory_map(call: &Call, at: Vaddr) -> Answer {
-    require_privilege(call.vcpu.domain)?;
+    owners::require_privilege(call.vcpu.domain)?;
     let mut request: MemoryMap = guest_access::read(at)?;
     let map = crate::boot::info().memory.entries();
     if (request.nr_entries as usize) < map.len() {
