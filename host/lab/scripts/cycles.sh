@@ -32,7 +32,7 @@ cycle() {
 }
 
 for name in a b c; do
-    config $name 'memory = 96'
+    config $name 'memory = 96' 'kernel = "/boot/vmlinux"'
 done
 # The first guest leaves dom0 with a few more frames of its own in use; the count begins after it.
 step first cycle

@@ -14,8 +14,8 @@ dd if=/dev/zero of=/tmp/disk bs=1M count=8
 losetup /dev/loop0 /tmp/disk
 brctl addbr xenbr0
 ifconfig xenbr0 192.168.77.1 netmask 255.255.255.0 up
-config neighbour 'memory = 96'
-config victim 'memory = 128' "disk = [ 'phy:/dev/loop0,xvda,w' ]" "vif = [ 'bridge=xenbr0,mac=00:16:3e:00:00:02' ]"
+config neighbour 'memory = 96' 'kernel = "/boot/vmlinux"'
+config victim 'memory = 128' 'kernel = "/boot/vmlinux"' "disk = [ 'phy:/dev/loop0,xvda,w' ]" "vif = [ 'bridge=xenbr0,mac=00:16:3e:00:00:02' ]"
 step create-neighbour create neighbour
 step ready-neighbour ready neighbour
 
