@@ -139,8 +139,24 @@ pub fn current() -> &'static Vcpu {
     this_cpu().vcpu()
 }
 
-/// Whether something waits for this CPU, so that a long operation should stop here and be continued later.
+/// Whether something waits for this CPU or for the vCPU loaded here, so that a long operation should stop here and be
+/// continued later.
+///
+/// The interrupts that have come since the hypervisor was entered are taken now; otherwise nothing that arrives at this CPU,
+/// such as the end of a time slice, would ever be seen from inside a loop. So the caller holds no lock that an interrupt
+/// needs: those of events, timers, run queues and interrupt lines.
 #[inline]
 pub fn must_pause() -> bool {
-    this_cpu().work.load(Ordering::Relaxed) != 0
+    let cpu = this_cpu();
+    // SAFETY: as in the idle loop, what arrives runs on this stack, sets bits and wakes vCPUs. They are open for one
+    // instruction: STI acts behind the one that follows it. Not `nostack`: the CPU pushes.
+    unsafe { core::arch::asm!("sti", "nop", "cli") };
+    cpu.work.load(Ordering::Relaxed) != 0 || cpu.current.get().is_some_and(has_event)
+}
+
+/// Whether `vcpu` has an event that it does not mask.
+fn has_event(vcpu: &Vcpu) -> bool {
+    let info = &vcpu.info;
+    info.upcall_pending().load(Ordering::Relaxed) != 0
+        && info.upcall_mask().load(Ordering::Relaxed) == 0
 }

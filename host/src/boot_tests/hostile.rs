@@ -5,6 +5,7 @@
 
 use anyhow::{Context as _, Result, ensure};
 
+use super::hostile_lines::LINES;
 use super::{BOOT, Boot, BootTest, COMMAND, Context};
 use crate::pv_guest::PvGuest;
 
@@ -85,7 +86,7 @@ fn hostile_kernel(context: &Context) -> Result<()> {
     let mut vm = context.start(&hostile(context, ""))?;
     vm.expect(&format!("^{}$", PvGuest::Hostile.last_line()), BOOT)?;
     let said = vm.transcript();
-    for (line, invariant) in SAID {
+    for (line, invariant) in SAID.iter().chain(LINES) {
         let line = format!("hostile {line}");
         let found = said.lines().any(|said| said == line);
         ensure!(found, "{invariant}: the guest did not say {line:?}");
@@ -120,6 +121,7 @@ pub(super) fn hostile(context: &Context, what: &str) -> Boot {
     boot.kernel = PvGuest::Hostile.file(context.workspace);
     boot.kernel_args = what.to_owned();
     boot.initrd = None;
-    boot.options = "dom0_mem=64M noreboot loglvl=warning guest_loglvl=none".to_owned();
+    boot.options =
+        "dom0_mem=64M dom0_max_vcpus=2 noreboot loglvl=warning guest_loglvl=none".to_owned();
     boot
 }

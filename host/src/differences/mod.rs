@@ -274,7 +274,9 @@ fn transcript(
 /// The hypervisors' options. Refused requests are what most of this is: so nothing is logged of them. On Xen a dom0 may have
 /// more than it begins with; here too, if told so.
 fn options() -> String {
-    format!("dom0_mem={GUEST_MIB}M,max:{MOST_MIB}M noreboot loglvl=warning guest_loglvl=none")
+    format!(
+        "dom0_mem={GUEST_MIB}M,max:{MOST_MIB}M dom0_max_vcpus=2 noreboot loglvl=warning guest_loglvl=none"
+    )
 }
 
 /// Whether the difference is a deliberate one.

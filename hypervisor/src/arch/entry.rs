@@ -1,8 +1,8 @@
 //! The ways into the hypervisor and back out: one stub a vector, one SYSCALL stub a CPU, and the return.
 //!
 //! Keeps true: from a guest, the stack below [`CpuInfo::guest`](crate::percpu::CpuInfo) holds all of the guest's registers
-//! before any Rust runs; from the hypervisor itself only interrupts in the idle loop and faults with an entry in the
-//! exception table are ever expected. Interrupts are off throughout.
+//! before any Rust runs; from the hypervisor itself only interrupts in the idle loop and where long operations look for them
+//! (`percpu::must_pause`), and faults with an entry in the exception table, are ever expected. Interrupts are off but there.
 //! Neighbours: `arch::gdt` (where the stubs are installed), `traps` (who they call), `percpu` (the layout).
 
 use core::arch::global_asm;

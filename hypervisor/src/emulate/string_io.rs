@@ -3,8 +3,6 @@
 //! Keeps true: a repetition is worked in chunks with room for events between, the registers telling how far it got, as on
 //! hardware; memory is the guest's, accessed as the guest may.
 
-use core::sync::atomic::Ordering;
-
 use xenocryst_abi::Vaddr;
 use xenocryst_emulate::Registers;
 use xenocryst_emulate::flags::DF;
@@ -15,7 +13,7 @@ use xenocryst_emulate::registers::{RCX, RDI, RSI};
 use super::{Outcome, done, ports, retired};
 use crate::arch::guest_access;
 use crate::domain::Vcpu;
-use crate::percpu::{GuestRegs, this_cpu};
+use crate::percpu::{GuestRegs, must_pause};
 
 /// Elements between two looks at pending work.
 const CHUNK: u64 = 64;
@@ -114,7 +112,7 @@ fn repeat(
         bytes
     };
     for index in 0..count {
-        if index != 0 && index % CHUNK == 0 && must_pause(vcpu) {
+        if index != 0 && index % CHUNK == 0 && must_pause() {
             // The registers say what is left; the instruction is executed again.
             return Outcome::Done;
         }
@@ -131,12 +129,4 @@ fn repeat(
     }
     regs.rip = regs.rip.wrapping_add(u64::from(length));
     retired(regs, vcpu)
-}
-
-/// Whether this CPU has work, or the guest has an event to take.
-fn must_pause(vcpu: &Vcpu) -> bool {
-    let info = &vcpu.info;
-    this_cpu().work.load(Ordering::Relaxed) != 0
-        || (info.upcall_pending().load(Ordering::Relaxed) != 0
-            && info.upcall_mask().load(Ordering::Relaxed) == 0)
 }

@@ -2,15 +2,13 @@
 //!
 //! Keeps true: text is copied in bounded pieces; what it says is not interpreted.
 
-use core::sync::atomic::Ordering;
-
 use xenocryst_abi::hypercall::errno::{E2BIG, ENOSYS, EPERM};
 use xenocryst_abi::{Vaddr, console as abi};
 
 use super::{Answer, Call};
 use crate::arch::guest_access;
 use crate::console;
-use crate::percpu::this_cpu;
+use crate::percpu::must_pause;
 
 /// Bytes of text copied at once.
 const PIECE: usize = 256;
@@ -40,7 +38,7 @@ fn write(call: &Call, mut count: u64, mut buffer: u64) -> Answer {
         console::write_raw(piece);
         count -= length as u64;
         buffer = buffer.wrapping_add(length as u64);
-        if count > 0 && this_cpu().work.load(Ordering::Relaxed) != 0 {
+        if count > 0 && must_pause() {
             return Err(call.continue_with([call.args[0], count, buffer, 0, 0, 0]));
         }
     }

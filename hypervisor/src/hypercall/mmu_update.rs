@@ -13,7 +13,10 @@ use super::{Answer, Call, owners, refused, tlb};
 use crate::arch::{control, guest_access};
 use crate::domain::Domain;
 use crate::mm::machine::engine;
+use crate::percpu::must_pause;
 
+/// Requests between two looks at what waits. Most cost nothing of a budget, which is for work on whole tables.
+const CHECK_EVERY: u64 = 64;
 /// Bytes of `struct mmu_update`.
 const REQUEST_SIZE: u64 = size_of::<MmuUpdate>() as u64;
 /// Set in the count of a batch that goes on (`MMU_UPDATE_PREEMPTED`, Xen's own, not in the public headers).
@@ -50,7 +53,7 @@ pub fn handle(call: &Call) -> Answer {
             Err(refusal) => return batch.finish(Err(refused(call, &refusal))),
         }
         batch.index += 1;
-        if budget.is_exhausted() && batch.index < batch.count {
+        if batch.must_pause(CHECK_EVERY, &budget) {
             return batch.pause(call, list, REQUEST_SIZE, domains);
         }
     }
@@ -129,6 +132,14 @@ impl Batch {
             done_at,
             before,
         })
+    }
+
+    /// Whether to make room for something else before the next request: when the budget is spent, or when something waits,
+    /// which is looked for after every so many requests.
+    #[inline]
+    pub fn must_pause(&self, every: u64, budget: &Budget) -> bool {
+        self.index < self.count
+            && (budget.is_exhausted() || self.index.is_multiple_of(every) && must_pause())
     }
 
     /// Ends the batch with `answer`, and tells the guest how many requests were done.

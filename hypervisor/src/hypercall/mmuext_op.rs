@@ -71,7 +71,8 @@ pub fn handle(call: &Call) -> Answer {
             }
         }
         batch.index += 1;
-        if budget.is_exhausted() && batch.index < batch.count {
+        // Flushes and whole pages cost nothing of the budget, and are long: each is a moment to look.
+        if batch.must_pause(1, &budget) {
             return batch.pause(call, list, OP_SIZE, domain);
         }
     }

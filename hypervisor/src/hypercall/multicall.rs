@@ -3,19 +3,15 @@
 //! Keeps true: each element is copied once; its result is written before the next begins; a batch stops as soon as an
 //! element leaves the guest's kernel mode (I83), and makes room for events between elements (I79).
 
-use core::sync::atomic::Ordering;
-
 use xenocryst_abi::Vaddr;
 use xenocryst_abi::hypercall::errno::{EFAULT, EINVAL};
 
 use super::{Answer, Call, Stop, errno_word, invoke, number};
 use crate::arch::guest_access;
-use crate::percpu::this_cpu;
+use crate::percpu::{must_pause, this_cpu};
 
 /// Bytes of `struct multicall_entry`: op, result, six arguments.
 const ENTRY_SIZE: u64 = 64;
-/// Elements between two looks at pending work.
-const CHECK_EVERY: u64 = 16;
 
 /// Runs the list of `args[1]` elements at `args[0]`.
 #[inline(never)]
@@ -36,7 +32,7 @@ pub fn handle(call: &Call) -> Answer {
                 0,
             ]
         };
-        if index != 0 && index % CHECK_EVERY == 0 && must_pause(call) {
+        if index != 0 && must_pause() {
             return Err(call.continue_with(rest(index)));
         }
         let at = Vaddr::new(list.wrapping_add(index * ENTRY_SIZE));
@@ -72,12 +68,4 @@ pub fn handle(call: &Call) -> Answer {
         guest_access::write_u64(at.wrapping_add(8), result).map_err(|_| EFAULT)?;
     }
     Ok(0)
-}
-
-/// Whether this CPU has work, or the guest has an event to take.
-fn must_pause(call: &Call) -> bool {
-    let info = &call.vcpu.info;
-    this_cpu().work.load(Ordering::Relaxed) != 0
-        || (info.upcall_pending().load(Ordering::Relaxed) != 0
-            && info.upcall_mask().load(Ordering::Relaxed) == 0)
 }

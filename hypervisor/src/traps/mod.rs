@@ -47,7 +47,8 @@ fn from_guest_other(regs: &mut GuestRegs, vcpu: &'static Vcpu) {
     }
 }
 
-/// A vector arrived while the hypervisor ran: an interrupt in the idle loop, or a fault.
+/// A vector arrived while the hypervisor ran: an interrupt in the idle loop or between two pieces of a long operation, or a
+/// fault.
 pub extern "C" fn from_hypervisor(regs: &mut GuestRegs) {
     if regs.vector >= 0x20 {
         crate::irq::handle(regs.vector as u8);

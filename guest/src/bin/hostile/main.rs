@@ -10,12 +10,15 @@ use xenocryst_guest::domain::Domain;
 use xenocryst_guest::{hypercall, kernel, println};
 
 mod fatal;
+mod loops;
 mod memory;
 mod page;
 mod privileged;
 mod requests;
 mod returning;
+mod tables;
 mod tell;
+mod ticks;
 
 kernel!(main);
 
@@ -28,6 +31,7 @@ fn main(domain: &Domain) -> ! {
         memory::all();
         requests::all();
         returning::all(domain);
+        loops::all(domain);
     }
     println!("hostile: end");
     hypercall::shutdown(sched::shutdown::POWEROFF)

@@ -3,8 +3,6 @@
 //! Keeps true: both lists are bounds-checked before anything moves (I65); a chunk is exchanged whole or not at all (I68);
 //! `nr_exchanged` counts exactly the input extents of complete chunks.
 
-use core::sync::atomic::Ordering;
-
 use xenocryst_abi::hypercall::errno::{EFAULT, EINVAL, ENOMEM, EPERM, Errno};
 use xenocryst_abi::memory_op::{MemoryExchange, op};
 use xenocryst_abi::{Mfn, Pfn, Vaddr};
@@ -15,7 +13,7 @@ use super::address_limit;
 use crate::arch::guest_access;
 use crate::domain::Domain;
 use crate::mm::machine::engine;
-use crate::percpu::this_cpu;
+use crate::percpu::must_pause;
 
 /// Byte offset of `nr_exchanged` in `struct xen_memory_exchange`.
 const NR_EXCHANGED: u64 = 64;
@@ -49,7 +47,7 @@ fn exchange(call: &Call, at: Vaddr, request: &MemoryExchange, done: &mut u64) ->
     *done -= *done % chunk.input;
     let first = *done;
     while *done < request.input.nr_extents {
-        if *done != first && this_cpu().work.load(Ordering::Relaxed) != 0 {
+        if *done != first && must_pause() {
             return Err(call.continue_with([u64::from(op::EXCHANGE), at.raw(), 0, 0, 0, 0]));
         }
         one_chunk(call, domain, request, chunk, *done)?;
