@@ -166,7 +166,9 @@ impl<M: MachineMemory> Engine<'_, M> {
     /// Takes a general reference on a frame of `owner`.
     pub fn get_page(&self, owner: &DomainMemory, frame: Mfn) -> Result<PageRef, Refusal> {
         match self.frame(frame) {
-            Some(state) if state.get(owner.tag()) => Ok(PageRef(frame)),
+            Some(state) if state.get(self.demanded(Fault::PageOwner, state, owner.tag())) => {
+                Ok(PageRef(frame))
+            }
             _ => Err(self.refuse_owner(Rule::FrameNotOwned, frame, owner)),
         }
     }

@@ -89,6 +89,32 @@ faults! {
     Scrub,
     /// The teardown leaves pins.
     TeardownPin,
+    /// A reference can be taken on anybody's frame: for grants, copies, and clearing.
+    PageOwner,
+    /// A grant serves others than its peer.
+    GrantPeer,
+    /// A grant for reading serves for writing.
+    GrantWrite,
+    /// A grant that changed while it was used goes on as it is remembered.
+    GrantChanged,
+    /// The table's version can change while grants are used.
+    GrantVersionPinned,
+    /// An entry is removed without a look at what it maps.
+    GrantEntry,
+    /// What was unmapped from a grant is not given back.
+    GrantRelease,
+    /// What was unmapped from a grant stays pinned.
+    GrantUnpin,
+    /// The marks of a grant outlive its uses.
+    GrantMarks,
+    /// No flush before what was unmapped is given back.
+    FlushOnUnmap,
+    /// A writable mapping of a grant is not noted.
+    GrantLending,
+    /// What a dying domain's mappings for devices held is not given back.
+    GrantDeath,
+    /// A frame that comes back from a refused transfer has lost its record of having been a table.
+    TransferType,
 }
 
 impl<M: MachineMemory> Engine<'_, M> {

@@ -14,6 +14,13 @@ pub enum Answer {
     Frame(u64),
     /// Done; the first frames of the blocks given.
     Frames(Vec<u64>),
+    /// A grant was mapped.
+    Mapped {
+        /// The mapping's handle.
+        handle: u64,
+        /// The granted frame.
+        frame: u64,
+    },
     /// A store was carried out.
     Written,
     /// The comparison failed; what was found.
@@ -49,6 +56,9 @@ impl Display for Answer {
             Self::Flush(false) => f.write_str("done, nothing to flush"),
             Self::Frame(first) => write!(f, "gave frame {first:#x}"),
             Self::Frames(firsts) => write!(f, "gave frames {firsts:#x?}"),
+            Self::Mapped { handle, frame } => {
+                write!(f, "mapped frame {frame:#x}, handle {handle}")
+            }
             Self::Written => f.write_str("written"),
             Self::Found(found) => write!(f, "not written, found {found:#x}"),
             Self::NotATable => f.write_str("the guest's own fault"),

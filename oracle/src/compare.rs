@@ -103,6 +103,9 @@ fn table_type(level: u8) -> FrameType {
 }
 
 fn compare_contents(index: usize, frame: &Frame, subject: &Subject<'_>) -> Result<(), String> {
+    if frame.hidden {
+        return Ok(());
+    }
     let mut words = frame.words.iter().peekable();
     for slot in 0..512u16 {
         let should = words

@@ -26,6 +26,10 @@ pub const VCPUS: usize = 2;
 pub const WINDOWS: usize = 4;
 /// CPUs.
 pub const CPUS: usize = 3;
+/// Frames that a grant table may have.
+pub const GRANT_FRAMES: u64 = 2;
+/// Frames of records of mappings that a domain may have, of 256 each.
+pub const TRACK_FRAMES: u64 = 1;
 /// Frames that a domain may own at first.
 pub const FIRST_LIMIT: u64 = 40;
 /// The L4 slots of the hypervisor.
@@ -49,11 +53,18 @@ pub const fn per_domain_entry(domain: usize) -> u64 {
     (5 + domain as u64 % 3) << 12 | 0x63
 }
 
-/// I/O frames that a domain may map: ranges, both ends included.
+/// The newest version of grant tables for a domain.
 #[must_use]
-pub const fn io_permitted(domain: usize) -> &'static [(u64, u64)] {
+pub const fn newest_grants(domain: usize) -> u64 {
+    if domain == DOMAINS - 1 { 1 } else { 2 }
+}
+
+/// I/O frames listed for a domain at first: ranges, both ends included. The control domain may map all but these, others
+/// nothing but these.
+#[must_use]
+pub const fn io_listed(domain: usize) -> &'static [(u64, u64)] {
     match domain {
-        0 => &[(0, 98), (100, u64::MAX >> 12)],
+        0 => &[(99, 99)],
         1 => &[(97, 101), (0x4000, 0x4003)],
         _ => &[],
     }

@@ -14,6 +14,7 @@ pub mod answer;
 pub mod campaign;
 pub mod compare;
 pub mod generator;
+pub mod grants;
 pub mod layout;
 pub mod machine;
 pub mod model;

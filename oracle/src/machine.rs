@@ -98,6 +98,21 @@ impl MachineMemory for Machine {
         }
     }
 
+    /// As if the bytes were all read before the first is written.
+    fn copy_bytes(&self, to: Maddr, from: Maddr, length: u16) {
+        let bytes: Vec<u8> = (0..u64::from(length))
+            .map(|i| {
+                let at = from.raw() + i;
+                (self.read_u64(Maddr::new(at & !7)) >> (at % 8 * 8)) as u8
+            })
+            .collect();
+        for (at, byte) in (to.raw()..).zip(bytes) {
+            let (word, shift) = (Maddr::new(at & !7), at % 8 * 8);
+            let kept = self.read_u64(word) & !(0xff << shift);
+            self.write_u64(word, kept | u64::from(byte) << shift);
+        }
+    }
+
     fn tlb_clock(&self) -> u32 {
         self.clock.load(Ordering::Relaxed)
     }

@@ -3,7 +3,9 @@
 //! Written down once more, on purpose: `docs/refusals.md` lists what the engine says, this what it must say.
 
 use xenocryst_abi::Errno;
-use xenocryst_abi::hypercall::errno::{EACCES, EBUSY, EINVAL, ENOMEM, ENOSYS, EPERM};
+use xenocryst_abi::hypercall::errno::{
+    EACCES, EBUSY, EINVAL, ENOMEM, ENOSYS, EOPNOTSUPP, EPERM, ERANGE,
+};
 
 /// A refusal.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -59,4 +61,29 @@ no! {
     ORDER = EPERM "RS-001" "The extent is too large.";
     FULL = ENOMEM "RS-002" "The domain may own no more.";
     OUT_OF_MEMORY = ENOMEM "RS-003" "There is no such block.";
+    GRANT_REFERENCE = EINVAL "GR-001" "No such entry.";
+    GRANT_NOT_PERMITTED = EINVAL "GR-002" "The entry does not permit this to the domain that asks.";
+    GRANT_CHANGED = EBUSY "GR-003" "The entry no longer says what its present users were told.";
+    GRANT_PINS = EBUSY "GR-004" "Used too often at once.";
+    GRANT_PART = EINVAL "GR-005" "Part of a page cannot be mapped.";
+    GRANT_TRANSITIVE = EOPNOTSUPP "GR-006" "Stands for another's grant.";
+    GRANT_FRAME = EINVAL "GR-007" "The frame is not the granter's, or not the caller's.";
+    GRANT_NOT_WRITABLE = EBUSY "GR-008" "The frame is used as what must not be written.";
+    GRANT_KIND = EINVAL "GR-009" "A mapping for nobody.";
+    GRANT_HANDLES = ENOMEM "GR-010" "No handle is left.";
+    GRANT_HANDLE = EINVAL "GR-011" "No such mapping.";
+    GRANT_BUS = EINVAL "GR-012" "The bus address is not the mapping's.";
+    GRANT_ADDRESS = EINVAL "GR-013" "The address names no entry of an L1 table of the domain.";
+    GRANT_ENTRY = EINVAL "GR-014" "The entry is not the mapping's.";
+    GRANT_REPLACE = EINVAL "GR-015" "A mapping made in an entry cannot be replaced.";
+    GRANT_DYING = EINVAL "GR-016" "The granter is dying.";
+    GRANT_COPY_RANGE = EINVAL "GR-017" "A copy across a page.";
+    GRANT_COPY_PART = EINVAL "GR-018" "A copy of what was not granted.";
+    GRANT_IN_USE = EBUSY "GR-020" "An entry in use cannot be swapped.";
+    GRANT_TABLE_IN_USE = EBUSY "GR-021" "The table is used in its present version.";
+    GRANT_VERSION = EINVAL "GR-022" "No such version.";
+    GRANT_VERSION_LIMIT = ENOSYS "GR-023" "Not for this domain.";
+    GRANT_CONTENTS = ERANGE "GR-024" "A reserved entry cannot be said in version 1.";
+    GRANT_SIZE = EINVAL "GR-025" "More frames than the table may have.";
+    GRANT_TRANSFER = EINVAL "GR-026" "The entry accepts no transfer from the giver.";
 }

@@ -132,6 +132,38 @@ requests! {
     Relinquish = "relinquish" { dom: "who", budget: "work allowed" }
     /// A new domain by the number of one that is quite gone.
     Birth = "birth" { dom: "who" }
+    /// A range of I/O frames that a domain may map from now on, or may not (`XEN_DOMCTL_iomem_permission`).
+    Io = "io" { dom: "whose right", frame: "the first", last: "the last", allow: "0 or 1" }
+    /// `GNTTABOP_setup_table`: at least so many frames.
+    GrantSetup = "grant-setup" { dom: "whose table", frames: "how many" }
+    /// `GNTTABOP_set_version`.
+    GrantVersion = "grant-version" { dom: "whose table", version: "1 or 2" }
+    /// `GNTTABOP_swap_grant_ref`.
+    GrantSwap = "grant-swap" { dom: "whose table", reference: "one entry", other: "the other" }
+    /// `GNTTABOP_map_grant_ref`.
+    GrantMap = "grant-map" {
+        dom: "who maps", vcpu: "its vCPU", granter: "whose grant", reference: "which", flags: "GNTMAP_*", host: "host_addr",
+    }
+    /// One element of `GNTTABOP_unmap_grant_ref`, or of `GNTTABOP_unmap_and_replace` if `new` is not 0. What it held is
+    /// let go by `grant-release` only.
+    GrantUnmap = "grant-unmap" {
+        dom: "who maps", vcpu: "its vCPU", handle: "which mapping", host: "host_addr, or 0", bus: "dev_bus_addr, or 0",
+        new: "new_addr, or 0",
+    }
+    /// The end of a batch of unmappings: the flush, and what they held.
+    GrantRelease = "grant-release" { dom: "who maps" }
+    /// `GNTTABOP_copy`.
+    GrantCopy = "grant-copy" {
+        dom: "who copies", source: "from whose grant (3: a frame of one's own)", from: "the grant, or the frame",
+        from_offset: "first byte", target: "to whose grant (3: a frame of one's own)", to: "the grant, or the frame",
+        to_offset: "first byte", length: "bytes",
+    }
+    /// `GNTTABOP_transfer`.
+    GrantTransfer = "grant-transfer" { dom: "who gives", frame: "which", granter: "to whom", reference: "by which entry" }
+    /// Lets go of mappings of a dying domain.
+    GrantLetGo = "grant-let-go" { dom: "who dies", mappings: "how many" }
+    /// Takes the table and the track of a dying domain away, as far as nobody uses them.
+    GrantDestroy = "grant-destroy" { dom: "who dies" }
     /// A CPU switches to the address space of a domain, flushing its TLB.
     Switch = "switch" { cpu: "which", dom: "to whom" }
 }

@@ -7,7 +7,8 @@ use xenocryst_memory::seeded::Fault;
 
 use crate::answer::Answer;
 use crate::compare::compare;
-use crate::layout::CPUS;
+use crate::grants::{compare_grants, lists};
+use crate::layout::{CPUS, DOMAINS};
 use crate::machine::Books;
 use crate::model::Model;
 use crate::request::Request;
@@ -111,6 +112,7 @@ impl<'m> Runner<'m> {
         let written =
             self.subject.engine.machine().take_written() | std::mem::take(&mut self.model.written);
         compare(&self.model, &self.subject, written)?;
+        compare_grants(&self.model, &self.subject, request)?;
         self.check_tlbs()?;
         if self.checks.audit_every != 0 && self.step.is_multiple_of(self.checks.audit_every) {
             self.subject
@@ -137,6 +139,9 @@ impl<'m> Runner<'m> {
             }
             return self.model.preempt(dom, &left);
         }
+        self.model.told = (0..DOMAINS)
+            .map(|dom| lists(&self.subject.grant_frames(dom)))
+            .collect();
         let rules = self.model.perform(request, engine);
         if rules != *engine {
             return Err(format!("rules:  {rules}"));
@@ -178,6 +183,7 @@ impl<'m> Runner<'m> {
         });
         self.tlb.check(&self.model)?;
         self.model.given = 0;
+        self.model.released.clear();
         self.tlb.fill(&self.model);
         Ok(())
     }

@@ -1,7 +1,8 @@
 //! What CPUs may still hold of translations, in the worst case: everything since they were last wholly flushed.
 //!
-//! What it keeps true (I33, I34): no CPU can write through a stale translation to what has become a table or a
-//! descriptor page, walk as a table what no longer is one, or reach memory that has got another owner.
+//! What it keeps true (I33, I34, I39): no CPU can write through a stale translation to what has become a table or a
+//! descriptor page, walk as a table what no longer is one, or reach memory that has got another owner
+//! or whose grant was let go of.
 
 use crate::layout::{CPUS, FRAMES};
 use crate::machine::FlushRequest;
@@ -97,6 +98,12 @@ impl Tlb {
                 cpu.knows() & model.given,
                 "may know, though it was given away,",
             )?;
+            let released = cpu.dom.map_or(0, |dom| unmapped(model, dom));
+            complain(
+                number,
+                cpu.mapped & released,
+                "may know, though its mapping was released,",
+            )?;
             complain(
                 number,
                 cpu.writable & (all_tables | untouchable),
@@ -136,6 +143,24 @@ impl Tlb {
             }
         }
     }
+}
+
+/// Frames of others that a domain has just let go of, and maps no more.
+fn unmapped(model: &Model, dom: usize) -> u128 {
+    let released = model.released.iter().filter(|(by, _)| *by == dom);
+    let others = released.filter(|(_, frame)| model.frames[*frame].owner != Owner::Domain(dom));
+    let mask = others.fold(0, |mask: u128, (_, frame)| mask | 1 << frame);
+    if mask == 0 {
+        return 0;
+    }
+    let is_own_l1 = |index: &usize| {
+        let frame = &model.frames[*index];
+        frame.owner == Owner::Domain(dom) && frame.role == Role::Table(1)
+    };
+    (0..FRAMES)
+        .filter(is_own_l1)
+        .flat_map(|table| model.references(table))
+        .fold(mask, |mask, (named, ..)| mask & !(1 << named))
 }
 
 fn complain(cpu: usize, frames: u128, what: &str) -> Result<(), String> {

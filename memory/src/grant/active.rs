@@ -46,6 +46,10 @@ impl Pins {
     pub(super) const fn of(counts: [u8; 4]) -> Self {
         Self(counts)
     }
+    #[cfg(any(test, feature = "sim"))]
+    pub(super) const fn counts(self) -> [u8; 4] {
+        self.0
+    }
     pub(super) fn count(self, of: Use) -> u8 {
         self.0[of as usize]
     }

@@ -160,11 +160,8 @@ impl<M: MachineMemory> Engine<'_, M> {
     /// The pin goes first, then the reference (I56).
     fn release_end(&self, end: &CopyEnd<'_>, claimed: &Claimed, write: bool) {
         if let CopyEnd::Grant(granter, reference) = end {
-            self.lock_grants(&granter.table.state).unpin(
-                &self.machine,
-                *reference,
-                &[Use::host(write)],
-            );
+            let state = &mut *self.lock_grants(&granter.table.state);
+            self.unpin_grant(state, *reference, &[Use::host(write)]);
         }
         self.let_go_of_frame(claimed.frame, write);
     }

@@ -12,6 +12,7 @@ use crate::engine::Engine;
 use crate::machine::MachineMemory;
 use crate::refs::{PageRef, WritableRef};
 use crate::refusal::{Refusal, Rule};
+use crate::seeded::Fault;
 use xenocryst_abi::Mfn;
 use xenocryst_abi::grant_table::map_flag as m;
 
@@ -130,7 +131,8 @@ impl<M: MachineMemory> Engine<'_, M> {
             held += usize::from(result.is_ok());
         }
         if result.is_ok() && request.flags & m::HOST_MAP != 0 {
-            if write && mapper.domain.id() != granter.domain.id() {
+            let lends = write && mapper.domain.id() != granter.domain.id();
+            if lends && !self.commits(Fault::GrantLending) {
                 granter.domain.set_lent();
             }
             result = self.install_grant(mapper, request.host_addr, request.flags, frame);
@@ -157,6 +159,7 @@ impl<M: MachineMemory> Engine<'_, M> {
         if granter.domain.is_dying() {
             return Err(Rule::GrantDying);
         }
+        let user = access.user;
         let active = state.active(&self.machine, reference);
         if !active.pins.is_none() {
             if active.user != access.user {
@@ -166,21 +169,37 @@ impl<M: MachineMemory> Engine<'_, M> {
                 return Err(Rule::GrantPartOfPage);
             }
         }
+        let access = self.demanded_access(state, reference, access);
         match state.open(&self.machine, reference, access, &active) {
             Ok(entry) if active.pins.is_none() => Ok(Active {
                 pins: Pins::default(),
-                user: access.user,
+                user,
                 frame: entry.frame,
                 start: entry.start,
                 length: entry.length,
                 is_part: entry.is_part,
             }),
             Ok(_) => Ok(active),
+            Err(Rule::GrantChanged) if self.commits(Fault::GrantChanged) => Ok(active),
             Err(rule) => {
                 state.settle_marks(&self.machine, reference);
                 Err(rule)
             }
         }
+    }
+
+    /// What the entry is asked for: what the caller wants, unless a fault is committed.
+    #[inline(always)]
+    fn demanded_access(&self, state: &TableState, reference: u32, mut access: Access) -> Access {
+        if self.commits(Fault::GrantWrite) {
+            access.write = false;
+        }
+        if self.commits(Fault::GrantPeer)
+            && let Some(entry) = state.fetch(&self.machine, reference)
+        {
+            access.user = entry.peer;
+        }
+        access
     }
 
     /// Takes a general reference on a frame of `owner`, and a writable one to `write`.

@@ -110,6 +110,12 @@ impl Records {
         self.free = handle + 1;
     }
 
+    /// The frames that hold the records.
+    #[cfg(any(test, feature = "sim"))]
+    pub(super) fn frames(&self) -> impl Iterator<Item = Mfn> {
+        self.frames.iter()
+    }
+
     /// Handles that were ever used.
     pub(super) fn limit(&self) -> u32 {
         self.fresh

@@ -23,6 +23,8 @@ pub mod audit;
 mod copy;
 mod entry;
 mod host;
+#[cfg(any(test, feature = "sim"))]
+pub mod inspect;
 mod list;
 mod map;
 mod maptrack;

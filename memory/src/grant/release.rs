@@ -7,6 +7,7 @@ use super::map::parts;
 use super::{Granter, Mapper};
 use crate::engine::Engine;
 use crate::machine::MachineMemory;
+use crate::seeded::Fault;
 use xenocryst_abi::grant_table::map_flag as m;
 
 impl<M: MachineMemory> Engine<'_, M> {
@@ -26,9 +27,9 @@ impl<M: MachineMemory> Engine<'_, M> {
             return;
         };
         for part in parts(u32::from(record.flags)) {
-            state.unpin(&self.machine, record.reference, &[part]);
+            self.unpin_grant(&mut state, record.reference, &[part]);
         }
-        if record.has(m::DEVICE_MAP) {
+        if record.has(m::DEVICE_MAP) && !self.commits(Fault::GrantDeath) {
             self.let_go_of_frame(record.frame, record.is_writable());
         }
         records.put(&self.machine, handle);

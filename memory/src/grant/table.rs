@@ -11,6 +11,7 @@ use crate::domain::DomainMemory;
 use crate::engine::Engine;
 use crate::machine::MachineMemory;
 use crate::refusal::{Refusal, Rule};
+use crate::seeded::Fault;
 use spin::Mutex;
 use xenocryst_abi::Mfn;
 
@@ -93,18 +94,24 @@ impl TableState {
         self.active.write_pair(machine, reference, active.pack());
     }
 
-    /// Takes pins away and the marks that go with them (I55).
-    pub(super) fn unpin<M: MachineMemory>(&mut self, machine: &M, reference: u32, uses: &[Use]) {
+    fn drop_pins<M: MachineMemory>(&mut self, machine: &M, reference: u32, uses: &[Use]) {
         let mut active = self.active(machine, reference);
         for &one in uses {
             active.pins = active.pins.without(one);
         }
         self.set_active(machine, reference, &active);
-        self.settle_marks(machine, reference);
     }
 }
 
 impl<M: MachineMemory> Engine<'_, M> {
+    /// Takes pins away and the marks that go with them (I55).
+    pub(super) fn unpin_grant(&self, state: &mut TableState, reference: u32, uses: &[Use]) {
+        state.drop_pins(&self.machine, reference, uses);
+        if !self.commits(Fault::GrantMarks) {
+            state.settle_marks(&self.machine, reference);
+        }
+    }
+
     /// Frames of the table (`GNTTABOP_query_size`).
     pub fn grant_frame_count(&self, table: &GrantTable) -> u32 {
         self.lock_grants(&table.state).shared.len()

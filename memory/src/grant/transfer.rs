@@ -11,6 +11,7 @@ use crate::engine::Engine;
 use crate::frame::{OwnerWord, TypeWord};
 use crate::machine::MachineMemory;
 use crate::refusal::{Refusal, Rule};
+use crate::seeded::Fault;
 use xenocryst_abi::grant_table::entry_flag as f;
 use xenocryst_abi::{DomId, Maddr, Mfn};
 
@@ -47,6 +48,9 @@ impl<M: MachineMemory> Engine<'_, M> {
             Err(rule) => {
                 self.unreserve(receiver.domain, 1);
                 // What it was used as stands in its type word still: CPUs may know it writable, or as a table.
+                if self.commits(Fault::TransferType) {
+                    self.forget_type(frame);
+                }
                 self.set_owner(frame, giver.id());
                 Err(rule.refuse().value(u64::from(reference)))
             }

@@ -14,6 +14,7 @@ use crate::domain::DomainMemory;
 use crate::engine::Engine;
 use crate::machine::MachineMemory;
 use crate::refusal::{Refusal, Rule};
+use crate::seeded::Fault;
 use xenocryst_abi::DomId;
 use xenocryst_abi::grant_table::map_flag as m;
 
@@ -158,7 +159,7 @@ impl<M: MachineMemory> Engine<'_, M> {
     /// Flushes what CPUs may still know of a batch.
     pub fn flush_unmapped(&self, mapper: &DomainMemory, batch: UnmapBatch) -> FlushedBatch {
         let cpus = mapper.dirty_cpus();
-        if cpus != 0 && !batch.is_empty() {
+        if cpus != 0 && !batch.is_empty() && !self.commits(Fault::FlushOnUnmap) {
             self.machine.flush_tlb(cpus, self.machine.tlb_clock());
         }
         FlushedBatch {
@@ -184,8 +185,12 @@ impl<M: MachineMemory> Engine<'_, M> {
             .into_iter()
             .filter(|(done, _)| *done)
         {
-            state.unpin(&self.machine, record.reference, &[part]);
-            self.let_go_of_frame(record.frame, write);
+            if !self.commits(Fault::GrantUnpin) {
+                self.unpin_grant(&mut state, record.reference, &[part]);
+            }
+            if !self.commits(Fault::GrantRelease) {
+                self.let_go_of_frame(record.frame, write);
+            }
         }
     }
 }

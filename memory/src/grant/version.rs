@@ -9,6 +9,7 @@ use super::table::{GrantTable, TableState, status_frames_for};
 use crate::engine::Engine;
 use crate::machine::MachineMemory;
 use crate::refusal::{Refusal, Rule};
+use crate::seeded::Fault;
 use xenocryst_abi::grant_table::{RESERVED_ENTRIES, entry_flag as f};
 
 const KEPT: usize = RESERVED_ENTRIES as usize;
@@ -38,7 +39,7 @@ impl<M: MachineMemory> Engine<'_, M> {
         }
         let in_use = |reference: u32| !state.active(&self.machine, reference).pins.is_none();
         let reserved = (0..RESERVED_ENTRIES.min(state.entries())).filter(|&i| in_use(i));
-        if state.pinned as usize > reserved.count() {
+        if state.pinned as usize > reserved.count() && !self.commits(Fault::GrantVersionPinned) {
             return Err(refuse(Rule::GrantTableInUse));
         }
         let kept = self.reserved_entries(state, version).map_err(refuse)?;

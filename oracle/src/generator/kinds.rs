@@ -114,9 +114,15 @@ pub fn upper_value(model: &Model, dom: usize, level: u8, c: &mut impl Choices) -
         }
         5 => pick::entry(pick::idle(model, dom, c).unwrap_or(0), pick::upper_flags(c)),
         6 => {
-            let frame = pick::table(model, dom, level, c).unwrap_or(0);
+            let half = pick::frame_where(
+                model,
+                dom,
+                c,
+                |_, f| matches!(f.role, Role::Partial(l, _) if l == level),
+            );
+            let frame = half.or_else(|| pick::table(model, dom, level, c));
             pick::entry(
-                frame,
+                frame.unwrap_or(0),
                 c.pick(&[PRESENT | USER, PRESENT | USER, PRESENT | RW | USER]),
             )
         }

@@ -4,6 +4,7 @@
 //! while, spoils one field of it: the right frame and the wrong level, the right level and the wrong owner, an address
 //! that is not canonical, a superpage bit. It makes the same choices for the same [`Choices`].
 
+mod grants;
 mod kinds;
 mod near_miss;
 mod pages;
@@ -72,7 +73,7 @@ impl Generator {
 
     fn choose(&mut self, model: &Model, c: &mut impl Choices) -> Request {
         if let Some(request) = self.interrupted.take()
-            && !c.once_in(4)
+            && !c.once_in(3)
         {
             return with_budget(&request, budget(c));
         }
@@ -84,6 +85,10 @@ impl Generator {
             if let Some(request) = self.plan.pop_front() {
                 return request;
             }
+        }
+        if c.once_in(5) {
+            let dom = pick::dom(model, c);
+            return grants::any(model, dom, &mut self.plan, c);
         }
         kinds::any(model, c)
     }

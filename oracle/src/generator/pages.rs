@@ -30,7 +30,15 @@ pub fn descriptors(model: &Model, dom: usize, c: &mut impl Choices) -> Request {
     match c.below(4) {
         0 => Request::Unwindow { dom: d, vcpu, slot },
         1 => {
-            let frame = known.or_else(|| pick::idle(model, dom, c)).unwrap_or(1);
+            // One in which a present descriptor was written before, if there is one.
+            let written = pick::frame_where(model, dom, c, |_, f| {
+                f.role == Role::Idle && f.words.iter().any(|(_, word)| word >> 47 & 1 != 0)
+            });
+            let frame = known
+                .filter(|_| !c.once_in(2))
+                .or(written)
+                .or_else(|| pick::idle(model, dom, c))
+                .unwrap_or(1);
             Request::Window {
                 dom: d,
                 vcpu,
@@ -192,9 +200,21 @@ pub fn rarely(model: &Model, dom: usize, c: &mut impl Choices) -> Request {
             dom: d,
             on: c.below(2),
         },
-        8..=11 => weigh(model, dom, c),
+        8..=10 => weigh(model, dom, c),
+        11 => io(dom, c),
         12 if dom != 0 && c.once_in(2) => Request::Die { dom: d },
         _ => memory(model, dom, c),
+    }
+}
+
+/// Which devices a domain may map.
+fn io(dom: usize, c: &mut impl Choices) -> Request {
+    let first = c.pick(&[96, 97, 98, 99, 100, 101, 102, 0x4000, 0x4002]);
+    Request::Io {
+        dom: dom as u64,
+        frame: first,
+        last: first + c.pick(&[0, 0, 1, 3, 0x1000]),
+        allow: c.below(2),
     }
 }
 
@@ -232,9 +252,15 @@ pub fn weigh(model: &Model, dom: usize, c: &mut impl Choices) -> Request {
 
 /// What is left to do for a domain that dies.
 pub fn end(model: &Model, dom: usize, c: &mut impl Choices) -> Request {
+    if let Some(request) = super::grants::end(model, dom, c) {
+        return request;
+    }
     let d = dom as u64;
+    let lists = &model.domains[dom].grants.lists;
     let frame = pick::frame_where(model, dom, c, |_, _| true);
-    let special = pick::frame_where(model, dom, c, |_, f| f.special);
+    let special = pick::frame_where(model, dom, c, |i, f| {
+        f.special && !lists.shared.contains(&i) && !lists.status.contains(&i)
+    });
     match (frame, special) {
         (None, _) => Request::Birth { dom: d },
         (_, Some(frame)) if c.once_in(4) => Request::Unshare { dom: d, frame },

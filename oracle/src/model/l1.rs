@@ -2,7 +2,7 @@
 
 use super::bits::*;
 use super::state::{Model, Owner, Role};
-use crate::layout::{IO, L1TF_SAFE, PHYSICAL_BITS, io_permitted, io_read_only};
+use crate::layout::{IO, L1TF_SAFE, PHYSICAL_BITS, io_read_only};
 use crate::no::{self, No};
 
 /// References that a counter of 32 bits can stand for, less two values kept apart.
@@ -73,7 +73,7 @@ impl Model {
         if value & PRESENT == 0 {
             return self.check_absent(who.tables, value, 1).map(|()| value);
         }
-        let may_choose_types = !io_permitted(who.tables).is_empty();
+        let may_choose_types = self.domains[who.tables].io.permits_something();
         if value & ILLEGAL_L1 != 0 && !may_choose_types {
             return Err(no::FLAGS);
         }
@@ -124,7 +124,9 @@ impl Model {
             Err(no::INVALID_FRAME)
         } else if frame >> (PHYSICAL_BITS - 12) != 0 {
             Err(no::TOO_WIDE)
-        } else if !in_ranges(io_permitted(pages)) || !in_ranges(io_permitted(who.tables)) {
+        } else if !self.domains[pages].io.permits(frame)
+            || !self.domains[who.tables].io.permits(frame)
+        {
             Err(no::IO_FORBIDDEN)
         } else if in_ranges(io_read_only(who.tables)) {
             Ok(uncached(entry) & !RW)

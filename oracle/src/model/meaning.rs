@@ -1,6 +1,7 @@
 //! Which requests mean anything in a state: names that exist, a domain that can act, hardware that would do so.
 
 use super::bits::{ACCESSED, DIRTY, PRESENT};
+use super::grants::BATCH;
 use super::state::{Model, Owner, Role};
 use crate::layout::{CPUS, DOMAINS, HYPERVISOR_SLOTS, VCPUS, WINDOWS};
 use crate::request::Request;
@@ -21,6 +22,9 @@ impl Model {
             && below("vcpu", VCPUS)
             && below("cpu", CPUS)
             && below("user", 2)
+            && below("granter", DOMAINS)
+            && below("source", DOMAINS + 1)
+            && below("target", DOMAINS + 1)
             && below("slot", 512);
         let dom = fields
             .iter()
@@ -34,9 +38,12 @@ impl Model {
         let dying = self.domains[dom].dying;
         match request {
             Request::Relinquish { .. } | Request::Birth { .. } => dying,
+            Request::GrantLetGo { .. } | Request::GrantDestroy { .. } => dying,
+            Request::GrantSetup { .. } | Request::GrantRelease { .. } => true,
             Request::Release { .. } | Request::Unshare { .. } | Request::Finish { .. } => true,
             Request::Populate { .. } | Request::Mark { .. } | Request::Unweigh { .. } => true,
             Request::Hold { .. } | Request::L1tf { .. } | Request::Limit { .. } => true,
+            Request::Io { .. } => true,
             _ => !dying,
         }
     }
@@ -75,10 +82,49 @@ impl Model {
             Request::Unweigh { frame } => self.can_be_unweighed(frame as usize),
             Request::Unshare { frame, .. } => self
                 .owned(dom, frame)
-                .is_some_and(|f| self.frames[f].special),
-            Request::Birth { .. } => !self.frames.iter().any(|f| f.owner == Owner::Domain(dom)),
+                .is_some_and(|f| self.frames[f].special && !self.is_of_a_table(dom, f)),
+            Request::Birth { .. } => {
+                !self.frames.iter().any(|f| f.owner == Owner::Domain(dom)) && d.grants.is_gone()
+            }
+            // A dying domain's mappings go before its tables.
+            Request::Relinquish { .. } => d.grants.maps.is_empty() && d.grants.unmapped.is_empty(),
+            Request::GrantLetGo { .. } | Request::GrantDestroy { .. } => {
+                d.grants.unmapped.is_empty()
+            }
+            Request::GrantUnmap { handle, .. } => {
+                d.grants.unmapped.len() < BATCH && u32::try_from(handle).is_ok()
+            }
+            _ => self.is_representable(request),
+        }
+    }
+
+    /// Whether numbers fit the fields that they have in the ABI.
+    fn is_representable(&self, request: &Request) -> bool {
+        let narrow = |number: u64| u32::try_from(number).is_ok();
+        let short = |number: u64| u16::try_from(number).is_ok();
+        match *request {
+            Request::GrantSetup { frames, .. } => narrow(frames),
+            Request::GrantVersion { version, .. } => narrow(version),
+            Request::GrantSwap {
+                reference, other, ..
+            } => narrow(reference) && narrow(other),
+            Request::GrantMap {
+                reference, flags, ..
+            } => narrow(reference) && narrow(flags),
+            Request::GrantTransfer { reference, .. } => narrow(reference),
+            Request::GrantCopy {
+                from_offset,
+                to_offset,
+                length,
+                ..
+            } => short(from_offset) && short(to_offset) && short(length),
             _ => true,
         }
+    }
+
+    fn is_of_a_table(&self, dom: usize, frame: usize) -> bool {
+        let lists = &self.domains[dom].grants.lists;
+        lists.shared.contains(&frame) || lists.status.contains(&frame)
     }
 
     /// Memory to which the guest may have a writable mapping, or had one before.

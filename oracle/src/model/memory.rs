@@ -53,7 +53,7 @@ impl Model {
     }
 
     /// Gives a block to a domain, cleared.
-    fn give(&mut self, dom: usize, first: u64, order: u64, pfn: Option<u64>) {
+    pub(super) fn give(&mut self, dom: usize, first: u64, order: u64, pfn: Option<u64>) {
         for i in 0..1u64 << order {
             let index = (first + i) as usize;
             let frame = &mut self.frames[index];
@@ -61,6 +61,7 @@ impl Model {
             frame.allocated = true;
             frame.role = Role::Idle;
             frame.words.clear();
+            frame.hidden = false;
             frame.m2p = pfn.map_or(NO_M2P, |pfn| pfn.wrapping_add(i));
             self.written |= 1 << index;
             self.given |= 1 << index;

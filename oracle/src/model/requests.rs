@@ -244,6 +244,12 @@ impl Model {
                 self.domains[dom as usize].l1tf = on != 0;
                 Ok(Answer::Done)
             }
+            Request::Io {
+                dom,
+                frame,
+                last,
+                allow,
+            } => Ok(self.change_io(dom as usize, (frame, last), allow != 0, engine)),
             Request::Share { dom, writable } => self.share(dom as usize, writable != 0, engine),
             Request::Unshare { dom, frame } => Ok(match self.unshare(dom as usize, frame) {
                 true => Answer::Done,
@@ -263,11 +269,12 @@ impl Model {
             } else {
                 Answer::False
             }),
-            _ => Ok(Answer::Done),
+            _ => self.decide_grants(request, engine),
         }
     }
 
     fn die(&mut self, dom: usize) {
+        self.grant_release(dom);
         if self.domains[dom]
             .roots
             .iter()

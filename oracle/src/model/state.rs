@@ -3,6 +3,8 @@
 //! No counter is kept: [`Model::count`] goes through everything that refers to a frame, every time.
 
 use super::bits::{PRESENT, RW, target};
+use super::grants::{Grants, Lists};
+use super::io::Io;
 use super::words::Words;
 use crate::layout::{
     DOMAINS, FIRST_LIMIT, FRAMES, HOLE, HYPERVISOR_FRAMES, HYPERVISOR_SLOTS, VCPUS, WINDOWS,
@@ -55,6 +57,8 @@ pub struct Frame {
     pub words: Words,
     /// Its entry in the M2P.
     pub m2p: u64,
+    /// The hypervisor keeps records in it, or did before it became free.
+    pub hidden: bool,
     /// References and uses without a holder: see `Request::Weigh`.
     pub weight: (u64, u64),
 }
@@ -76,6 +80,10 @@ pub struct Domain {
     pub windows: [[Option<usize>; WINDOWS]; VCPUS],
     /// Single references: the frame, and whether for writing.
     pub holds: Vec<(usize, bool)>,
+    /// What it grants, and what it maps of others.
+    pub grants: Grants,
+    /// Which devices it may map.
+    pub io: Io,
     /// How far its teardown has come.
     pub torn_down: u64,
 }
@@ -104,6 +112,10 @@ pub struct Model {
     pub written: u128,
     /// Frames given to a domain since the last look, as a bit mask.
     pub given: u128,
+    /// Frames whose mappings were let go of since the last look, and by whom.
+    pub released: Vec<(usize, usize)>,
+    /// The frames that tables and tracks of the engine's have: which of the free ones they get is its choice.
+    pub told: Vec<Lists>,
     /// What refers to each frame, as of the last [`Model::collect`].
     pub counts: Vec<Count>,
 }
@@ -127,6 +139,7 @@ impl Model {
             pinned: false,
             words: Words::default(),
             m2p: if HOLE.contains(&number) { 0 } else { NO_M2P },
+            hidden: false,
             weight: (0, 0),
         };
         let mut model = Self {
@@ -135,6 +148,8 @@ impl Model {
             under_way: Vec::new(),
             written: 0,
             given: 0,
+            released: Vec::new(),
+            told: vec![Lists::default(); DOMAINS],
             counts: Vec::new(),
         };
         model.collect();
@@ -227,6 +242,7 @@ impl Model {
                 counts[frame].typed += u64::from(writable);
             }
         }
+        self.count_grants(&mut counts);
         counts
     }
 
@@ -263,6 +279,7 @@ impl Frame {
     /// Nobody has it any more. What it contains stays, until it is given away.
     pub(super) fn free(&mut self) {
         let words = std::mem::take(&mut self.words);
+        let hidden = self.hidden;
         *self = Self {
             owner: Owner::Free,
             allocated: false,
@@ -271,6 +288,7 @@ impl Frame {
             pinned: false,
             words,
             m2p: NO_M2P,
+            hidden,
             weight: (0, 0),
         };
     }
@@ -288,6 +306,8 @@ impl Domain {
             roots: Default::default(),
             windows: Default::default(),
             holds: Vec::new(),
+            grants: Grants::default(),
+            io: Io::new(number),
             torn_down: 0,
         }
     }

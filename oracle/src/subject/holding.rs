@@ -100,6 +100,7 @@ impl Subject<'_> {
     }
 
     pub(super) fn die(&mut self, dom: u64) -> Answer {
+        self.release_unmapped(dom as usize);
         let d = &mut self.domains[dom as usize];
         d.memory.set_dying();
         for root in std::mem::take(&mut d.roots).into_iter().flatten().flatten() {

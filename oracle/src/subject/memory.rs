@@ -1,7 +1,7 @@
 //! Requests about who owns what, and what a guest or the hardware does to memory by itself.
 
 use xenocryst_abi::{Maddr, Mfn, Pfn};
-use xenocryst_memory::{AddressLimit, MachineMemory, Refusal};
+use xenocryst_memory::{AddressLimit, IoRange, MachineMemory, Refusal};
 
 use super::{Domain, Subject, answer, budget, narrow, no, progress};
 use crate::answer::Answer;
@@ -46,6 +46,24 @@ impl Subject<'_> {
             Request::Limit { dom, frames } => {
                 self.memory(dom as usize).set_max_pages(frames as u32);
                 Answer::Done
+            }
+            Request::Io {
+                dom,
+                frame,
+                last,
+                allow,
+            } => {
+                let range = IoRange {
+                    first: Mfn::new(frame),
+                    last: Mfn::new(last),
+                };
+                let changed = self
+                    .memory(dom as usize)
+                    .change_io_access(|io| match allow {
+                        0 => io.deny(range),
+                        _ => io.permit(range),
+                    });
+                if changed { Answer::Done } else { Answer::False }
             }
             Request::L1tf { dom, on } => {
                 self.memory(dom as usize).set_checks_l1tf(on != 0);
@@ -123,7 +141,7 @@ impl Subject<'_> {
         Ok(Answer::Frames(given))
     }
 
-    pub(super) fn perform_sharing(&self, request: &Request) -> Answer {
+    pub(super) fn perform_sharing(&mut self, request: &Request) -> Answer {
         match *request {
             Request::Share { dom, writable } => {
                 let Some(frame) = self.engine.allocate_frames(0, AddressLimit::NONE) else {
@@ -148,7 +166,7 @@ impl Subject<'_> {
                 self.engine.free_frames(Mfn::new(frame), 0);
                 Answer::Done
             }
-            _ => Answer::Done,
+            _ => self.perform_on_grants(request),
         }
     }
 }

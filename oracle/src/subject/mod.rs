@@ -2,17 +2,21 @@
 
 use xenocryst_abi::{DomId, Maddr, Mfn, Vaddr};
 use xenocryst_memory::audit::{self, Held};
+use xenocryst_memory::grant::audit::{Party, recount_grants};
+use xenocryst_memory::grant::{GrantTable, Maptrack, UnmapBatch};
 use xenocryst_memory::{
     Actors, Budget, DescriptorRef, DomainMemory, Engine, Flush, FrameInfo, IoAccess, IoRange,
     Level, PageRef, Progress, PteStore, PteStoreOutcome, Refusal, RootRef, WritableRef, sim,
 };
 
+mod grants;
 mod holding;
 mod memory;
 
 use crate::answer::Answer;
 use crate::layout::{
-    DOMAINS, FIRST_LIMIT, FRAMES, IO, VCPUS, WINDOWS, io_permitted, io_read_only, per_domain_entry,
+    DOMAINS, FIRST_LIMIT, FRAMES, GRANT_FRAMES, IO, TRACK_FRAMES, VCPUS, WINDOWS, io_listed,
+    io_read_only, newest_grants, per_domain_entry,
 };
 use crate::machine::Machine;
 use crate::model::{Interrupted, Place};
@@ -27,6 +31,10 @@ struct Domain {
     pages: Vec<PageRef>,
     writables: Vec<WritableRef>,
     torn_down: Mfn,
+    table: GrantTable,
+    track: Maptrack,
+    /// What was unmapped, but not released.
+    batch: UnmapBatch,
 }
 
 /// The engine and what holds on to it.
@@ -39,12 +47,22 @@ pub struct Subject<'m> {
 }
 
 fn io_access(dom: usize) -> IoAccess {
-    let mut io = IoAccess::none();
-    for &(first, last) in io_permitted(dom) {
-        io.permit(IoRange {
+    let mut io = if dom == 0 {
+        IoAccess::all()
+    } else {
+        IoAccess::none()
+    };
+    for &(first, last) in io_listed(dom) {
+        let range = IoRange {
             first: Mfn::new(first),
             last: Mfn::new(last),
-        });
+        };
+        let listed = if dom == 0 {
+            io.deny(range)
+        } else {
+            io.permit(range)
+        };
+        assert!(listed, "there is room for the first ranges");
     }
     for &(first, last) in io_read_only(dom) {
         io.make_read_only(IoRange {
@@ -71,6 +89,19 @@ impl Domain {
             pages: Vec::new(),
             writables: Vec::new(),
             torn_down: Mfn::new(0),
+            table: GrantTable::new(GRANT_FRAMES as u32, newest_grants(dom) as u32),
+            track: Maptrack::new(TRACK_FRAMES as u32),
+            batch: UnmapBatch::new(),
+        }
+    }
+}
+
+impl Domain {
+    fn party(&self) -> Party<'_> {
+        Party {
+            domain: &self.memory,
+            table: &self.table,
+            track: &self.track,
         }
     }
 }
@@ -148,13 +179,16 @@ impl<'m> Subject<'m> {
         }
     }
 
-    /// The engine's own audit. Frames with a weight have references nobody holds: then there is none.
+    /// The engine's own audit. Frames with a weight have references nobody holds, and so has what was unmapped and is not
+    /// released: then there is none.
     pub fn audit(&self) -> Result<(), String> {
-        if !self.weights.is_empty() {
+        if !self.weights.is_empty() || self.domains.iter().any(|d| !d.batch.is_empty()) {
             return Ok(());
         }
         let domains: Vec<&DomainMemory> = self.domains.iter().map(|d| &d.memory).collect();
-        let mut held = Vec::new();
+        let parties: Vec<Party<'_>> = self.domains.iter().map(Domain::party).collect();
+        // Guests may spoil the marks of their own entries.
+        let mut held = recount_grants(&self.engine, &parties, false)?;
         for d in &self.domains {
             held.extend(
                 d.roots
