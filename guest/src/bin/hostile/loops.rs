@@ -1,10 +1,10 @@
 //! Requests that would keep a CPU for minutes if they were carried out in one go (I79), and what a kernel does to them
 //! between two pieces (I82).
 
+use xenocryst_guest::abi::DomId;
 use xenocryst_guest::abi::grant_table::op as grant;
 use xenocryst_guest::abi::hypercall::number;
 use xenocryst_guest::abi::mmu::mmuext;
-use xenocryst_guest::abi::{DomId, PAGE_SIZE};
 use xenocryst_guest::domain::{Domain, pfn_of};
 
 use crate::page::Pages;
@@ -181,5 +181,5 @@ fn map(domain: &Domain) -> bool {
     }
     let root = domain.mfn(domain.root());
     (0..LIST).all(|level| tables::protect(domain, ALIAS.address(level)))
-        && tables::write(root, (BASE / PAGE_SIZE >> 27) as usize, frame(0) | TABLE)
+        && tables::write(root, (BASE >> 39) as usize, frame(0) | TABLE)
 }
