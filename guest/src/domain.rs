@@ -132,6 +132,16 @@ impl Domain {
         let pfn = Self::m2p(Mfn::new(self.info.console_mfn))?;
         Some((address_of(pfn), self.info.console_evtchn))
     }
+
+    /// Address of the store's page and its event channel; none in the control domain.
+    #[must_use]
+    pub(crate) fn store(&self) -> Option<(u64, u32)> {
+        if self.is_control() {
+            return None;
+        }
+        let pfn = Self::m2p(self.info.store_mfn)?;
+        Some((address_of(pfn), self.info.store_evtchn))
+    }
 }
 
 /// The PFN that is mapped at `address` at start.

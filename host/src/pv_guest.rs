@@ -13,11 +13,13 @@ pub enum PvGuest {
     Diff,
     /// Tries to break out.
     Hostile,
+    /// Has as much memory as it is asked to have.
+    Balloon,
 }
 
 impl PvGuest {
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::Diff, Self::Hostile];
+    pub const ALL: [Self; 3] = [Self::Diff, Self::Hostile, Self::Balloon];
 
     /// What its program is called.
     #[must_use]
@@ -25,6 +27,7 @@ impl PvGuest {
         match self {
             Self::Diff => "pv-diff",
             Self::Hostile => "pv-hostile",
+            Self::Balloon => "pv-balloon",
         }
     }
 
@@ -40,11 +43,9 @@ impl PvGuest {
         self.line("end")
     }
 
+    /// Those that end by themselves say so under their names.
     fn line(self, what: &str) -> String {
-        match self {
-            Self::Diff => format!("diff: {what}"),
-            Self::Hostile => format!("hostile: {what}"),
-        }
+        format!("{}: {what}", self.name().trim_start_matches("pv-"))
     }
 
     /// Where it is left when it was built.

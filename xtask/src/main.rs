@@ -110,6 +110,7 @@ fn main() -> Result<()> {
         }
         Command::Lab(options) => {
             build_if_ours(&workspace, &options.machine.hypervisor)?;
+            image::build_guests(&workspace)?;
             lab::lab(&workspace, &options)
         }
         Command::Map(options) => {

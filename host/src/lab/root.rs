@@ -21,6 +21,7 @@ use crate::debian::{DebianKernel, write_whole};
 use crate::guest::{self, add_modules, read};
 use crate::initrd::Archive;
 use crate::modules;
+use crate::pv_guest::PvGuest;
 use crate::workspace::Workspace;
 
 use super::packages;
@@ -102,6 +103,12 @@ pub fn dom0_initrd(workspace: &Workspace, kernel: &DebianKernel) -> Result<PathB
         archive.file(&format!("bin/{name}"), 0o755, read(&program)?);
     }
     archive.file("boot/vmlinuz", 0o644, read(&kernel.vmlinuz)?);
+    let balloon = PvGuest::Balloon;
+    archive.file(
+        &format!("boot/{}", balloon.name()),
+        0o644,
+        read(&balloon.file(workspace))?,
+    );
     archive.file(
         "boot/vmlinux",
         0o644,
