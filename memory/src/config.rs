@@ -6,13 +6,17 @@ use xenocryst_abi::{Maddr, layout};
 pub const HYPERVISOR_SLOTS: core::ops::Range<usize> =
     layout::HYPERVISOR_L4_FIRST..layout::HYPERVISOR_L4_LAST + 1;
 
+/// The L4 slot inside [`HYPERVISOR_SLOTS`], the first, through which guests see the M2P.
+pub(crate) const M2P_SLOT: usize = HYPERVISOR_SLOTS.start;
+
 /// The L4 slot inside [`HYPERVISOR_SLOTS`] whose entry comes from the domain (`DomainMemory::per_domain_l4e`).
 pub const PER_DOMAIN_SLOT: usize = 260;
 
 /// Fixed facts about the machine and the hypervisor's address space.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// The entries for L4 slots 256 to 271, as every guest's L4 must hold them. That of slot 260 is ignored.
+    /// The entries for L4 slots 256 to 271, as every guest's L4 must hold them. That of slot 260 is ignored; that of
+    /// slot 256, the M2P's, is in those roots that show it.
     pub hypervisor_l4: [u64; 16],
     /// Not-present entries may name no address below this except 0 (L1TF); a multiple of 4096.
     pub l1tf_safe: Maddr,

@@ -188,6 +188,8 @@ pub struct DomainMemory {
     check_l1tf: AtomicBool,
     /// Whether another domain ever got a writable mapping of its frames.
     lent: AtomicBool,
+    /// Its L4 tables have the M2P's entry from the start.
+    pub(crate) m2p_in_new_roots: AtomicBool,
     /// A fast copy of `IoAccess::permits_something`.
     pub(crate) cache_control: AtomicBool,
     pub(crate) tables: Mutex<Tables>,
@@ -209,6 +211,7 @@ impl DomainMemory {
             dying: AtomicBool::new(false),
             check_l1tf: AtomicBool::new(!control),
             lent: AtomicBool::new(false),
+            m2p_in_new_roots: AtomicBool::new(true),
             cache_control: AtomicBool::new(io.permits_something()),
             tables: Mutex::new(Tables { doomed: None }),
             io: Mutex::new(io),

@@ -49,6 +49,7 @@ mod model;
 mod ptype;
 mod reservation;
 pub mod seeded;
+mod shown_m2p;
 #[cfg(any(test, feature = "sim"))]
 pub mod sim;
 mod snapshot;

@@ -123,12 +123,6 @@ pub const KNOWN: &[Known] = &[
         reason: NESTED_TASK,
     },
     Known {
-        line: "hostile user: read the m2p",
-        xen: "fault 14 error 4 at ffff800000000000 rip +a",
-        ours: "fault 6 error 0 rip +d",
-        reason: "Not done yet: Xen leaves the M2P out of roots that only user mode uses; here user mode can read it.",
-    },
-    Known {
         line: "script version: 10 null",
         xen: "20",
         ours: "-61",

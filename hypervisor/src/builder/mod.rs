@@ -261,6 +261,7 @@ fn enter_at(vcpu: &'static Vcpu, root: Mfn, entry: u64, layout: &Layout) -> Resu
         .get_root(memory, root, &mut budget)
         .map_err(Failure::Tables)?
     {
+        engine().show_m2p(&reference);
         vcpu.roots.lock().kernel = Some(reference);
     }
     vcpu.kernel_cr3.set(root.maddr().raw());

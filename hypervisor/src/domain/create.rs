@@ -58,6 +58,8 @@ pub fn domain(plan: Plan) -> Result<&'static Domain, NoMemory> {
     };
     let memory = DomainMemory::new(plan.id, plan.privileged, per_domain.slot_entry(), plan.io);
     memory.set_max_pages(plan.max_pages);
+    // Until the guest asks for strictness.
+    memory.set_m2p_in_new_roots(false);
     let pauses = u32::from(!plan.privileged);
     let made = frames::place_value(Domain {
         place: AtomicPtr::new(core::ptr::null_mut()),

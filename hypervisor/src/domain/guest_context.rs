@@ -13,7 +13,7 @@ use xenocryst_memory::{Budget, Progress, RootRef};
 use zerocopy::FromZeros;
 
 use super::{Callback, Vcpu, descriptors};
-use crate::hypercall::{cpu_state, trap_table, vm_assist};
+use crate::hypercall::{cpu_state, mmuext_op, trap_table, vm_assist};
 use crate::mm::machine::engine;
 use crate::percpu::GuestRegs;
 use crate::traps::bounce::{FLAT_CS64, FLAT_SS, IF, IOPL};
@@ -47,16 +47,16 @@ pub fn load(
     if !again {
         let entries = usize::try_from(context.gdt_ents).map_err(|_| EINVAL)?;
         descriptors::set_gdt(vcpu, &context.gdt_frames[..14], entries)?;
+        if vcpu.id == 0 {
+            let wanted = context.vm_assist & vm_assist::KNOWN;
+            vcpu.domain.vm_assist.fetch_or(wanted, Ordering::AcqRel);
+            vm_assist::changed(vcpu.domain);
+        }
         if load_roots(vcpu, context, budget)? == Progress::Preempted {
             return Ok(Progress::Preempted);
         }
         vcpu.ldt_base.set(context.ldt_base);
         vcpu.ldt_entries.set(context.ldt_ents as u32);
-        if vcpu.id == 0 {
-            vcpu.domain
-                .vm_assist
-                .fetch_or(context.vm_assist & vm_assist::KNOWN, Ordering::AcqRel);
-        }
     }
     load_registers(vcpu, context);
     Ok(Progress::Done(()))
@@ -122,8 +122,14 @@ fn load_roots(
     let (Progress::Done(kernel), Progress::Done(user)) = (kernel, user) else {
         return Ok(Progress::Preempted);
     };
-    vcpu.kernel_cr3.set(kernel);
     vcpu.user_cr3.set(user);
+    if let Some(root) = &roots.user {
+        mmuext_op::hide_m2p(vcpu.domain, root);
+    }
+    if let Some(root) = &roots.kernel {
+        mmuext_op::show_m2p(vcpu.domain, root);
+    }
+    vcpu.kernel_cr3.set(kernel);
     Ok(Progress::Done(()))
 }
 

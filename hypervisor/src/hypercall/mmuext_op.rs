@@ -9,9 +9,9 @@ use xenocryst_abi::{DomId, Mfn, Vaddr};
 use xenocryst_memory::{Budget, DomainMemory, Level, Progress, Refusal, RootRef};
 
 use super::mmu_update::Batch;
-use super::{Answer, Call, owners, report_refusal, tlb};
+use super::{Answer, Call, owners, report_refusal, tlb, vm_assist};
 use crate::arch::{control, guest_access, smp, tlb as tlb_clock};
-use crate::domain::{Vcpu, descriptors};
+use crate::domain::{Domain, Vcpu, descriptors};
 use crate::mm::machine::engine;
 
 /// Bytes of `struct mmuext_op`: command, padding, two arguments.
@@ -136,6 +136,7 @@ fn new_kernel_root(vcpu: &'static Vcpu, frame: Mfn, budget: &mut Budget) -> Resu
     let Progress::Done(root) = engine().get_root(memory, frame, budget)? else {
         return Err(Unfinished::Preempted);
     };
+    show_m2p(vcpu.domain, &root);
     descriptors::drop_ldt_pages(vcpu);
     let old = RootRef::replace(&mut vcpu.roots.lock().kernel, root, |frame| {
         vcpu.kernel_cr3.set(frame.maddr().raw());
@@ -161,6 +162,9 @@ fn new_user_root(vcpu: &'static Vcpu, frame: Mfn, budget: &mut Budget) -> Result
             Progress::Preempted => return Err(Unfinished::Preempted),
         }
     };
+    if let Some(root) = &root {
+        hide_m2p(vcpu.domain, root);
+    }
     vcpu.user_cr3.set(if root.is_some() {
         frame.maddr().raw()
     } else {
@@ -171,6 +175,24 @@ fn new_user_root(vcpu: &'static Vcpu, frame: Mfn, budget: &mut Budget) -> Result
         engine().put_root(memory, old, budget);
     }
     Ok(())
+}
+
+/// `domain`'s kernel is to run on `root` and can read the M2P there; not so in a strict domain if user mode runs on the same
+/// table.
+pub fn show_m2p(domain: &Domain, root: &RootRef) {
+    let frame = root.mfn().maddr().raw();
+    let is_users = || domain.each_vcpu().any(|vcpu| vcpu.user_cr3.get() == frame);
+    if !vm_assist::is_m2p_strict(domain) || !is_users() {
+        engine().show_m2p(root);
+    }
+}
+
+/// `domain`'s user mode is to run on `root`, where that of a strict domain cannot read the M2P any more. What the TLB still
+/// knows of it goes with the change to user mode.
+pub fn hide_m2p(domain: &Domain, root: &RootRef) {
+    if vm_assist::is_m2p_strict(domain) {
+        engine().hide_m2p(root);
+    }
 }
 
 fn flush_cache(vcpu: &Vcpu, command: u32) -> Result<(), Unfinished> {

@@ -6,6 +6,7 @@ use xenocryst_abi::assist::{command, kind};
 use xenocryst_abi::hypercall::errno::{EINVAL, ENOSYS};
 
 use super::{Answer, Call};
+use crate::domain::Domain;
 
 /// `VMASST_CMD_enable`.
 const ENABLE: u64 = command::ENABLE as u64;
@@ -16,6 +17,9 @@ const DISABLE: u64 = command::DISABLE as u64;
 pub const KNOWN: u64 = 0b11_1111 | 1 << 32;
 /// `VMASST_TYPE_architectural_iopl`.
 pub const ARCHITECTURAL_IOPL: u64 = 1 << kind::ARCHITECTURAL_IOPL;
+
+/// `VMASST_TYPE_m2p_strict`.
+const M2P_STRICT: u64 = 1 << kind::M2P_STRICT;
 
 /// Switches one assist on or off.
 pub fn handle(call: &Call) -> Answer {
@@ -30,9 +34,21 @@ pub fn handle(call: &Call) -> Answer {
         DISABLE => call.vcpu.domain.vm_assist.fetch_and(!bit, Ordering::AcqRel),
         _ => return Err(ENOSYS.into()),
     };
+    changed(call.vcpu.domain);
     if bit == ARCHITECTURAL_IOPL {
         // Only the caller's own short way is looked at again: other vCPUs register theirs when they come up, later.
         call.vcpu.set_syscall(call.vcpu.syscall.get());
     }
     Ok(0)
+}
+
+/// `domain`'s assists were changed: what it wants of new tables follows.
+pub fn changed(domain: &Domain) {
+    domain.memory.set_m2p_in_new_roots(is_m2p_strict(domain));
+}
+
+/// Whether `domain` wants the M2P hidden from its user mode even in tables that its kernel has run on.
+#[inline]
+pub fn is_m2p_strict(domain: &Domain) -> bool {
+    domain.vm_assist.load(Ordering::Relaxed) & M2P_STRICT != 0
 }

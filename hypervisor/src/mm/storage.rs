@@ -74,7 +74,8 @@ impl Table<'_> {
         let places = [
             Some((self.base, tables::DATA)),
             self.guest_base
-                .map(|at| (at, tables::READ_ONLY | bits::USER)),
+                // Not global: user mode must not find what its kernel has just read.
+                .map(|at| (at, tables::READ_ONLY & !bits::GLOBAL | bits::USER)),
         ];
         for (index, has_ram) in self.pieces() {
             let piece = if has_ram {

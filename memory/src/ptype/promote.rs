@@ -4,7 +4,7 @@
 //! cursor is exact), I16 (L1 promotion unwinds itself), I20 (hypervisor slots are overwritten), I24, I28, I31.
 
 use super::{BLOCK, ENTRIES, Session, entry_address};
-use crate::config::{HYPERVISOR_SLOTS, PER_DOMAIN_SLOT};
+use crate::config::{HYPERVISOR_SLOTS, M2P_SLOT, PER_DOMAIN_SLOT};
 use crate::domain::{Actors, DomainMemory};
 use crate::engine::Engine;
 use crate::frame::{Frame, FrameType, Level, TypeWord};
@@ -202,6 +202,7 @@ impl<M: MachineMemory> Engine<'_, M> {
         for (entry, slot) in self.config.hypervisor_l4.iter().zip(HYPERVISOR_SLOTS) {
             let entry = match slot {
                 PER_DOMAIN_SLOT => domain.per_domain_l4e.load(Ordering::Relaxed),
+                M2P_SLOT if !domain.m2p_in_new_roots.load(Ordering::Relaxed) => 0,
                 _ => *entry,
             };
             self.machine.write_u64(entry_address(mfn, slot), entry);
