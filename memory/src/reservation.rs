@@ -47,8 +47,9 @@ impl<M: MachineMemory> Engine<'_, M> {
         }
     }
 
-    fn check_order(&self, domain: &DomainMemory, order: u8) -> Result<(), Refusal> {
-        let most = if domain.is_control() {
+    /// Whether `caller` may ask for extents of this order, whoever gets or gives them.
+    fn check_order(&self, caller: &DomainMemory, order: u8) -> Result<(), Refusal> {
+        let most = if caller.is_control() {
             self.config.max_order_control
         } else {
             self.config.max_order_guest
@@ -68,7 +69,19 @@ impl<M: MachineMemory> Engine<'_, M> {
         limit: AddressLimit,
         pfn: Option<Pfn>,
     ) -> Result<Mfn, Refusal> {
-        self.check_order(domain, order)?;
+        self.populate_extent_for(domain, domain, order, limit, pfn)
+    }
+
+    /// As [`Engine::populate_extent`], asked for by `caller`.
+    pub fn populate_extent_for(
+        &self,
+        caller: &DomainMemory,
+        domain: &DomainMemory,
+        order: u8,
+        limit: AddressLimit,
+        pfn: Option<Pfn>,
+    ) -> Result<Mfn, Refusal> {
+        self.check_order(caller, order)?;
         self.reserve(domain, 1 << order)?;
         let Some(first) = self.take_block(order, limit, OwnerWord::UNOWNED, Some(domain)) else {
             self.unreserve(domain, 1 << order);
@@ -103,7 +116,18 @@ impl<M: MachineMemory> Engine<'_, M> {
         first: Mfn,
         order: u8,
     ) -> Result<(), Refusal> {
-        self.check_order(domain, order)?;
+        self.decrease_extent_for(domain, domain, first, order)
+    }
+
+    /// As [`Engine::decrease_extent`], asked for by `caller`.
+    pub fn decrease_extent_for(
+        &self,
+        caller: &DomainMemory,
+        domain: &DomainMemory,
+        first: Mfn,
+        order: u8,
+    ) -> Result<(), Refusal> {
+        self.check_order(caller, order)?;
         for i in 0..1u64 << order {
             let mfn = first.wrapping_add(i);
             let Some(frame) = self.frame(mfn).filter(|frame| frame.get(domain.tag())) else {

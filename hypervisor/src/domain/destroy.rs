@@ -104,8 +104,8 @@ fn has_stopped(domain: &'static Domain) -> bool {
     all
 }
 
-/// Gives back the roots and descriptor pages of `vcpu`, which will never run again.
-fn give_up(vcpu: &'static Vcpu) {
+/// Gives back the roots and descriptor pages of `vcpu`, which is loaded nowhere and will not run again before it has others.
+pub fn give_up(vcpu: &'static Vcpu) {
     descriptors::release_all(vcpu);
     let roots = core::mem::take(&mut *vcpu.roots.lock());
     vcpu.kernel_cr3.set(0);

@@ -238,6 +238,7 @@ fn one_extent(
     index: u64,
     kind: Kind,
 ) -> Result<(), Errno> {
+    let caller = &call.vcpu.domain.memory;
     let order = request.extent_order as u8;
     let limit = address_limit(request.mem_flags);
     let slot = slot(request.extent_start, index);
@@ -248,7 +249,7 @@ fn one_extent(
     match kind {
         Kind::Increase => {
             let first = engine()
-                .populate_extent(&domain.memory, order, limit, None)
+                .populate_extent_for(caller, &domain.memory, order, limit, None)
                 .map_err(refused)?;
             match slot {
                 Some(slot) => guest_access::write_u64(slot, first.raw()),
@@ -259,14 +260,14 @@ fn one_extent(
             let slot = slot.ok_or(EFAULT)?;
             let pfn = Pfn::new(guest_access::read_u64(slot)?);
             let first = engine()
-                .populate_extent(&domain.memory, order, limit, Some(pfn))
+                .populate_extent_for(caller, &domain.memory, order, limit, Some(pfn))
                 .map_err(refused)?;
             guest_access::write_u64(slot, first.raw())
         }
         Kind::Decrease => {
             let first = Mfn::new(guest_access::read_u64(slot.ok_or(EFAULT)?)?);
             engine()
-                .decrease_extent(&domain.memory, first, order)
+                .decrease_extent_for(caller, &domain.memory, first, order)
                 .map_err(refused)
         }
     }

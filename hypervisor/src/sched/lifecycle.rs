@@ -97,6 +97,28 @@ pub fn down(vcpu: &'static Vcpu) {
     }
 }
 
+/// Brings `vcpu` down for the tools, which have paused its domain, and waits until no CPU has it loaded. It waits for nothing
+/// any more. That no vCPU is left is no power-off: the domain did not ask for it.
+pub fn reset(vcpu: &'static Vcpu) {
+    vcpu.run.flags.fetch_or(flag::DOWN, Ordering::SeqCst);
+    super::end_wait(vcpu);
+    unload(vcpu);
+}
+
+/// Keeps `vcpu`, which is not the caller, from running until it is released, and waits until no CPU has it loaded. One at a
+/// time may do so: `domctl` requests are.
+pub fn hold(vcpu: &'static Vcpu) {
+    vcpu.run.flags.fetch_or(flag::HELD, Ordering::SeqCst);
+    stop_if_running(vcpu);
+    unload(vcpu);
+}
+
+/// Undoes [`hold`].
+pub fn release(vcpu: &'static Vcpu) {
+    vcpu.run.flags.fetch_and(!flag::HELD, Ordering::SeqCst);
+    queues::wake(vcpu);
+}
+
 /// Keeps `domain` from running until [`unpause`] was called as often. Its vCPUs may still run for a moment: see [`unload`].
 pub fn pause(domain: &'static Domain) {
     domain.pauses.fetch_add(1, Ordering::SeqCst);

@@ -30,8 +30,8 @@ pub use affinity::{
 };
 pub use idle::time as idle_time;
 pub use lifecycle::{
-    down, forget, is_pinned, is_up, is_wanted_unloaded, pause, pin, register, restart,
-    stop_if_running, try_unload, unload, unpause, up,
+    down, forget, hold, is_pinned, is_up, is_wanted_unloaded, pause, pin, register, release, reset,
+    restart, stop_if_running, try_unload, unload, unpause, up,
 };
 pub use queues::{choose, each_queued, tell, yield_now};
 pub use runstate::{current_runstate, publish, register_area, with_kernel_tables};
@@ -45,8 +45,10 @@ mod flag {
     pub const DOWN: u32 = 1 << 1;
     /// It was brought up once.
     pub const STARTED: u32 = 1 << 2;
+    /// Somebody looks at its registers.
+    pub const HELD: u32 = 1 << 3;
     /// Those that keep it from running.
-    pub const STOPPED: u32 = BLOCKED | DOWN;
+    pub const STOPPED: u32 = BLOCKED | DOWN | HELD;
 }
 
 /// What the scheduler keeps of one vCPU.

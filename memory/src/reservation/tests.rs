@@ -367,3 +367,29 @@ fn a_frame_can_be_shared_by_its_holder_only() {
     assert!(b.engine.unshare(&b.d, frame));
     b.check_with(&[&other], &[]);
 }
+
+#[test]
+fn the_largest_extent_is_the_callers_and_not_the_domains() {
+    let b = bench();
+    let control = DomainMemory::new(DomId(0), true, 0, IoAccess::none());
+    let (beyond, d) = (b.engine.config().max_order_guest + 1, &b.d);
+    d.set_max_pages(1 << 12);
+    let populate = |caller, order| {
+        let limit = AddressLimit::NONE;
+        b.engine.populate_extent_for(caller, d, order, limit, None)
+    };
+    refused(populate(d, beyond), Rule::OrderTooLarge);
+    // There may be no block of that size; the order itself is not what is wrong.
+    let rule = populate(&control, beyond).map_err(|refusal| refusal.rule);
+    assert_ne!(rule.as_ref().err(), Some(&Rule::OrderTooLarge));
+    if let Ok(first) = rule {
+        b.engine
+            .decrease_extent_for(&control, d, first, beyond)
+            .unwrap();
+    }
+    refused(
+        b.engine.decrease_extent_for(d, d, Mfn::new(1), beyond),
+        Rule::OrderTooLarge,
+    );
+    b.check();
+}

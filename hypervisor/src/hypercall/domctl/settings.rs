@@ -65,6 +65,8 @@ pub fn change(request: &Request<'_>, domain: &'static Domain, command: u32) -> A
             events::set_global_handler(domain, part.virq)?;
             Ok(0)
         }
+        // What Xen answers of a PV domain: its memory cannot be made that of a new kernel.
+        op::SOFT_RESET => Err(EINVAL.into()),
         // As on a Xen built without shadow paging.
         op::SHADOW_OP => Err(EINVAL.into()),
         // HVM only.
