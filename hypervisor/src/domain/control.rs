@@ -11,6 +11,7 @@ use xenocryst_emulate::ports::PortSet;
 
 use super::destroy::Phase;
 use crate::sync::{Mutex, Rank};
+use crate::time::counter::Emulated;
 
 /// The weight every domain starts with.
 const WEIGHT: u32 = 256;
@@ -18,10 +19,12 @@ const WEIGHT: u32 = 256;
 /// How a domain wants its time-stamp counter (`XEN_DOMCTL_settscinfo`).
 #[derive(Clone, Copy)]
 pub struct Tsc {
-    /// 0: as the hypervisor sees fit; 2: always the CPU's own. Both are the CPU's own here.
+    /// 0: as the hypervisor sees fit, which is the CPU's own; 1: always emulated; 2: always the CPU's own.
     pub mode: u32,
     /// How often the domain was restored.
     pub incarnation: u32,
+    /// The counter that is emulated, in mode 1.
+    pub emulated: Emulated,
 }
 
 /// One domain's settings.
@@ -40,6 +43,8 @@ pub struct Control {
     pub time_offset: AtomicI64,
     /// Its time-stamp counter.
     pub tsc: Mutex<Tsc>,
+    /// It is emulated.
+    pub tsc_emulated: AtomicBool,
     /// Its share of CPU time where domains compete.
     pub weight: AtomicU32,
     /// The memory map it is shown (`XENMEM_memory_map`).
@@ -73,8 +78,13 @@ impl Control {
                 Tsc {
                     mode: 0,
                     incarnation: 0,
+                    emulated: Emulated {
+                        khz: 0,
+                        start_ns: 0,
+                    },
                 },
             ),
+            tsc_emulated: AtomicBool::new(false),
             weight: AtomicU32::new(WEIGHT),
             memory_map: Mutex::new(Rank::MemoryMap, Vec::new()),
             suspend_port: AtomicU32::new(0),

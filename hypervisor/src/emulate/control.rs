@@ -13,6 +13,7 @@ use crate::arch::{control, fpu};
 use crate::cpuid;
 use crate::domain::Vcpu;
 use crate::hypercall::{cpu_state, mmuext_op};
+use crate::time::counter;
 
 const CR0_TS: u64 = 1 << 3;
 const CR4_TSD: u64 = 1 << 2;
@@ -79,11 +80,21 @@ pub fn write_cr(vcpu: &'static Vcpu, number: u8, value: u64) -> bool {
 #[inline]
 pub fn load_cr4(vcpu: &Vcpu) {
     let now = control::read_cr4();
-    let wanted = now & !CR4_LOADED | vcpu.cr4.get() & CR4_LOADED;
+    let emulated = if counter::is_emulated(vcpu.domain) {
+        CR4_TSD
+    } else {
+        0
+    };
+    let wanted = now & !CR4_LOADED | vcpu.cr4.get() & CR4_LOADED | emulated;
     if wanted != now {
         // SAFETY: the two bits make RDTSC and I/O breakpoints fault in ring 3 and affect nothing else.
         unsafe { control::write_cr4(wanted) };
     }
+}
+
+/// Whether the guest's kernel keeps its user mode from reading the counter.
+pub fn forbids_tsc(vcpu: &Vcpu) -> bool {
+    vcpu.cr4.get() & CR4_TSD != 0
 }
 
 /// Sets the guest's CR0.TS.

@@ -22,6 +22,7 @@ use crate::arch::{control as cpu, guest_access, msr as host_msr};
 use crate::cpuid;
 use crate::domain::Vcpu;
 use crate::percpu::GuestRegs;
+use crate::time::counter;
 use crate::traps::bounce::FLAT_CS64;
 
 pub use control::{allowed_cr4, load_cr4, read_cr};
@@ -343,9 +344,18 @@ fn execute(regs: &mut GuestRegs, vcpu: &'static Vcpu, instruction: &Instruction)
             done(regs, vcpu, length)
         }
         // All others are the kernel's alone.
-        _ if !vcpu.in_kernel() => Outcome::NotOurs,
+        _ if !vcpu.in_kernel() && !reads_emulated_counter(vcpu, instruction.operation) => {
+            Outcome::NotOurs
+        }
         operation => execute_privileged(regs, vcpu, operation, length),
     }
+}
+
+/// Whether user mode does what only faults because the domain's counter is emulated.
+fn reads_emulated_counter(vcpu: &Vcpu, operation: Operation) -> bool {
+    matches!(operation, Operation::ReadTsc | Operation::ReadTscp)
+        && counter::is_emulated(vcpu.domain)
+        && !control::forbids_tsc(vcpu)
 }
 
 fn execute_privileged(
@@ -365,13 +375,13 @@ fn execute_privileged(
                 return Outcome::NotOurs;
             }
         }
-        // Faults only with CR4.TSD, which binds user mode and not the kernel.
-        Operation::ReadTsc => set_pair(regs, cpu::rdtsc()),
+        // Faults only with CR4.TSD: the guest's own binds its user mode and not its kernel.
+        Operation::ReadTsc => set_pair(regs, counter::read(vcpu.domain)),
         Operation::ReadTscp => {
             if !cpuid::with_policy(vcpu.domain, |policy| policy.has_tsc_aux()) {
                 return Outcome::UNDEFINED;
             }
-            set_pair(regs, cpu::rdtsc());
+            set_pair(regs, counter::read(vcpu.domain));
             regs.rcx = host_msr::rdmsr(host_msr::TSC_AUX) & 0xffff_ffff;
         }
         Operation::SetXcr => {

@@ -9,6 +9,7 @@ use crate::arch::msr::{rdmsr_safe, wrmsr_safe};
 use crate::console::{Level, Source, log};
 use crate::cpuid;
 use crate::domain::Vcpu;
+use crate::time::counter;
 
 fn with_access<T>(vcpu: &Vcpu, decide: impl FnOnce(&Access<'_>) -> T) -> T {
     cpuid::with_policy(vcpu.domain, |policy| {
@@ -24,6 +25,7 @@ fn with_access<T>(vcpu: &Vcpu, decide: impl FnOnce(&Access<'_>) -> T) -> T {
 pub fn read(vcpu: &Vcpu, number: u32) -> Option<u64> {
     match with_access(vcpu, |access| policy::read(number, access)) {
         Read::Value(value) => Some(value),
+        Read::Hardware { .. } if number == policy::TSC => Some(counter::read(vcpu.domain)),
         Read::Hardware { keep, set } => Some(rdmsr_safe(number)? & keep | set),
         Read::Refused => None,
         Read::Unknown => {

@@ -6,6 +6,7 @@
 //! Neighbours: `arch::clock` (the counter), `arch::apic` (the interrupt), `xenocryst_vcpu::deadline`, `events`, `sched`
 //! (slices), `hypercall::vcpu_op`.
 
+pub mod counter;
 mod record;
 mod timers;
 mod wall;
@@ -14,7 +15,7 @@ use core::sync::atomic::{AtomicU32, AtomicU64};
 
 use crate::sync::{Mutex, Rank};
 
-pub use record::{register_area, switched_in, update};
+pub use record::{outdated, register_area, switched_in, update};
 pub use timers::{
     Timer, on_timer_interrupt, reserve, set_periodic, set_single_shot, set_slice, set_timer,
     set_timer_far, set_watchdog, stop_all, stop_timer,

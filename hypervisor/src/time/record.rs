@@ -11,14 +11,18 @@ use xenocryst_abi::shared_info::{PVCLOCK_TSC_STABLE, VcpuTimeInfo};
 use zerocopy::IntoBytes;
 
 use crate::arch::{clock, guest_access};
-use crate::domain::Vcpu;
+use crate::domain::{Domain, Vcpu};
 use crate::sched;
+use crate::time::counter;
 
 /// Counts calibrations; never 0.
 static CALIBRATION: AtomicU32 = AtomicU32::new(1);
 
-/// What the record says now, but for the version.
-fn current() -> VcpuTimeInfo {
+/// What `vcpu`'s record says now, but for the version.
+fn current(vcpu: &Vcpu) -> VcpuTimeInfo {
+    if counter::is_emulated(vcpu.domain) {
+        return of_emulated(vcpu.domain);
+    }
     let scale = clock::scale();
     // Where all CPUs' counters agree, a guest need not order its readings on different vCPUs.
     let stable = crate::arch::cpu::features().invariant_tsc || crate::arch::smp::cpu_count() == 1;
@@ -34,6 +38,27 @@ fn current() -> VcpuTimeInfo {
     }
 }
 
+/// What the records of a domain say whose counter is emulated: it is the same on all vCPUs.
+fn of_emulated(domain: &Domain) -> VcpuTimeInfo {
+    let emulated = domain.control.tsc.lock().emulated;
+    let scale = emulated.scale();
+    VcpuTimeInfo {
+        version: 0,
+        pad0: 0,
+        tsc_timestamp: 0,
+        system_time: emulated.start_ns,
+        tsc_to_system_mul: scale.multiplier,
+        tsc_shift: scale.shift,
+        flags: PVCLOCK_TSC_STABLE,
+        pad1: [0; 2],
+    }
+}
+
+/// `vcpu`'s record is no longer right: it is written anew when a CPU next loads the vCPU, which none has loaded now.
+pub fn outdated(vcpu: &Vcpu) {
+    vcpu.time.shown.store(0, Ordering::Relaxed);
+}
+
 /// `vcpu` was loaded on this CPU: shows it what changed while it was away.
 #[inline]
 pub fn switched_in(vcpu: &'static Vcpu) {
@@ -47,7 +72,7 @@ pub fn switched_in(vcpu: &'static Vcpu) {
 /// Writes the record in `vcpu`'s `vcpu_info`. The vCPU is loaded on this CPU, or is down.
 pub fn update(vcpu: &Vcpu) {
     let info = &vcpu.info;
-    let record = current();
+    let record = current(vcpu);
     let version = info.time_half(0).load(Ordering::Relaxed) & !1;
     info.time_half(0)
         .store(version.wrapping_add(1), Ordering::Relaxed);
@@ -83,7 +108,7 @@ fn write_copy(vcpu: &Vcpu) {
         return;
     }
     let at = Vaddr::new(at);
-    let mut record = current();
+    let mut record = current(vcpu);
     // The guest's own number is its allegation; all that matters is that ours is odd first and then even and new.
     let old: u32 = guest_access::read(at).unwrap_or(0);
     record.version = (old & !1).wrapping_add(1);

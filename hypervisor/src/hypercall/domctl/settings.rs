@@ -17,6 +17,8 @@ use crate::domain::{Domain, SPECIAL_NMI};
 use crate::events;
 use crate::mm::{direct_map, engine};
 use crate::sched;
+use crate::time;
+use crate::time::counter::{self, Emulated};
 
 /// Bits of an address of a guest: there are no 32-bit ones.
 const ADDRESS_SIZE: u32 = 64;
@@ -120,23 +122,40 @@ fn write_frame(to: Maddr, page: &[u8; 4096]) {
     }
 }
 
-/// `XEN_DOMCTL_settscinfo`. The counter is the CPU's own in every mode; emulating it always is not offered.
+/// Kilohertz of the processor's counter.
+fn processors_khz() -> u32 {
+    (clock::tsc_hertz() / 1000) as u32
+}
+
+/// `XEN_DOMCTL_settscinfo`. The counter is the CPU's own unless it is always to be emulated.
 fn set_tsc(request: &Request<'_>, domain: &'static Domain) -> Answer {
     const ALWAYS_EMULATED: u32 = 1;
     const MOST_MODE: u32 = 2;
     let part: TscInfo = request.part()?;
-    if request.is_own(domain) {
+    if request.is_own(domain) || part.tsc_mode > MOST_MODE {
         return Err(EINVAL.into());
     }
-    match part.tsc_mode {
-        ALWAYS_EMULATED => return Err(EOPNOTSUPP.into()),
-        0..=MOST_MODE => {}
-        _ => return Err(EINVAL.into()),
-    }
+    let khz = match part.gtsc_khz {
+        0 => processors_khz(),
+        khz => khz,
+    };
+    sched::pause(domain);
+    domain.each_vcpu().for_each(sched::unload);
     *domain.control.tsc.lock() = Tsc {
         mode: part.tsc_mode,
         incarnation: part.incarnation,
+        emulated: Emulated {
+            khz,
+            start_ns: clock::now_ns().wrapping_sub(part.elapsed_nsec),
+        },
     };
+    let emulated = part.tsc_mode == ALWAYS_EMULATED;
+    domain
+        .control
+        .tsc_emulated
+        .store(emulated, Ordering::Relaxed);
+    domain.each_vcpu().for_each(time::outdated);
+    sched::unpause(domain);
     Ok(0)
 }
 
@@ -145,13 +164,23 @@ fn get_tsc(request: &Request<'_>, domain: &'static Domain) -> Answer {
     if request.is_own(domain) {
         return Err(EINVAL.into());
     }
-    let Tsc { mode, incarnation } = *domain.control.tsc.lock();
+    let Tsc {
+        mode,
+        incarnation,
+        emulated,
+    } = *domain.control.tsc.lock();
+    let now = clock::now_ns();
+    let (gtsc_khz, elapsed_nsec) = if counter::is_emulated(domain) {
+        (emulated.khz, now.wrapping_sub(emulated.start_ns))
+    } else {
+        (processors_khz(), now)
+    };
     request.answer(&TscInfo {
         tsc_mode: mode,
-        gtsc_khz: (clock::tsc_hertz() / 1000) as u32,
+        gtsc_khz,
         incarnation,
         pad: 0,
-        elapsed_nsec: clock::now_ns(),
+        elapsed_nsec,
     })
 }
 
