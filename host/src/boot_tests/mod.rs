@@ -29,6 +29,7 @@ mod checked;
 mod debug_keys;
 mod devices;
 mod hostile;
+mod hostile_history;
 mod hostile_lines;
 mod lab;
 mod loaders;

@@ -21,6 +21,8 @@ const NO_PROFILING: &str = "There is no profiling; Xen looks at the argument bef
 
 const TRANSLATED_ONLY: &str = "For domains with translated memory, of which there are none; Xen looks at the argument before it refuses.";
 
+const NO_PORT: &str = "Xen's table of ports begins with 64, which it knows though nobody was given them; a port that nobody has is none here.";
+
 const NESTED_TASK: &str =
     "NT is not loaded by `iret`: it means nothing in 64-bit mode but a fault at the next IRET.";
 
@@ -133,5 +135,23 @@ pub const KNOWN: &[Known] = &[
         xen: "-22",
         ours: "-61",
         reason: "The image has no build id.",
+    },
+    Known {
+        line: "hostile channels: xsa_221 poll, send on, unmask, close 0 ",
+        xen: "[-22, -22, 0, -22]",
+        ours: "[-22, -22, -22, -22]",
+        reason: NO_PORT,
+    },
+    Known {
+        line: "hostile channels: priority before any block",
+        xen: "[-38, -22, -22]",
+        ours: "[-22, -22, -22]",
+        reason: NO_PORT,
+    },
+    Known {
+        line: "hostile channels: priority with a block",
+        xen: "[-13, -22, -22]",
+        ours: "[-22, -22, -22]",
+        reason: NO_PORT,
     },
 ];

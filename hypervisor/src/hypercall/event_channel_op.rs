@@ -114,14 +114,14 @@ fn port_status(caller: &'static Domain, at: Vaddr) -> Result<(), Errno> {
     let domain = governed(caller, request.dom)?;
     let found = events::status(domain, request.port)?;
     request.vcpu = found.vcpu;
+    // A domain has the low half of the word.
+    let peer = |id: DomId| request.bound_to & 0xffff_0000 | u32::from(id.0);
     (request.status, request.bound_to, request.remote_port) = match found.binding {
         Binding::Free | Binding::Reserved => {
             (status::CLOSED, request.bound_to, request.remote_port)
         }
-        Binding::Unbound { remote } => (status::UNBOUND, u32::from(remote.0), request.remote_port),
-        Binding::Interdomain { remote, port } => {
-            (status::INTERDOMAIN, u32::from(remote.id.0), port)
-        }
+        Binding::Unbound { remote } => (status::UNBOUND, peer(remote), request.remote_port),
+        Binding::Interdomain { remote, port } => (status::INTERDOMAIN, peer(remote.id), port),
         Binding::Pirq(pirq) => (status::PIRQ, pirq, request.remote_port),
         Binding::Virq(virq) => (status::VIRQ, virq, request.remote_port),
         Binding::Ipi => (status::IPI, request.bound_to, request.remote_port),

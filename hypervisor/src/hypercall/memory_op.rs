@@ -109,13 +109,11 @@ fn no_demand(at: Vaddr) -> Errno {
     }
 }
 
-/// Why pages cannot be put into or taken out of the physical address space of the domain named first in the request. It has
-/// none of its own, which whoever asks is told before whether it may ask.
+/// Why pages cannot be put into or taken out of the physical address space of the domain named first in the request.
 fn translated_only(at: Vaddr) -> Errno {
     match guest_access::read::<MemoryDomain>(at) {
         Err(errno) => errno,
-        Ok(request) if request.domid == DomId::SELF => EACCES,
-        Ok(request) => domain::find(request.domid).map_or(ESRCH, |_| EACCES),
+        Ok(request) => not_translated(request.domid),
     }
 }
 
@@ -124,8 +122,16 @@ fn no_physmap(at: Vaddr) -> Errno {
     match guest_access::read::<AddToPhysmap>(at) {
         Err(errno) => errno,
         Ok(request) if request.space == space::GMFN_FOREIGN => ENOSYS,
-        Ok(_) => translated_only(at),
+        Ok(request) => not_translated(request.domid),
     }
+}
+
+/// Domain `id` has no physical address space of its own, which whoever asks is told before whether it may ask.
+fn not_translated(id: DomId) -> Errno {
+    if id == DomId::SELF {
+        return EACCES;
+    }
+    domain::find(id).map_or(ESRCH, |_| EACCES)
 }
 
 /// `XENMEM_maximum_gpfn`: the highest PFN that the guest says it uses, in its shared page (`arch.max_pfn`), less one.

@@ -3,9 +3,10 @@
 use super::super::Invariant;
 use super::super::State::{Held, InPart, Open};
 use super::{
-    ALLOCATOR, EMULATE, FLUSHES, FRAME, FRAMES, GRANT_COPYING, GRANT_ENDINGS, GRANT_FETCHING,
-    GRANT_MAPPING, GRANT_RANDOM, GRANT_TABLES, GRANT_UNMAPPING, INTERLEAVE, IOMMU, MMUEXT, MODEL,
-    NO_TEST, PREEMPTED, PTYPE, RESERVATION, SHARING, STOPPED, TABLES, TEARDOWN, UPDATE, row,
+    ALLOCATOR, CHECKED, EMULATE, FETCHES, FLUSHES, FRAME, FRAMES, GRANT_COPYING, GRANT_ENDINGS,
+    GRANT_FETCHING, GRANT_MAPPING, GRANT_RANDOM, GRANT_TABLES, GRANT_UNMAPPING, HOSTILE,
+    INTERLEAVE, IOMMU, LOCK_ORDER, MMUEXT, MODEL, PREEMPTED, PTYPE, RESERVATION, SHARING, STOPPED,
+    TABLES, TEARDOWN, UPDATE, row,
 };
 
 /// In order.
@@ -60,13 +61,13 @@ pub(super) const ROWS: &[Invariant] = &[
     ),
     row(
         "A change above L1 is flushed before the next item of a batch uses it",
-        InPart(
-            &[(
+        Held(&[
+            (
                 TABLES,
                 "xsa_286_the_next_update_goes_through_the_new_tables",
-            )],
-            "no test yet that the hypercall layer carries the flush out",
-        ),
+            ),
+            (HOSTILE, "boot hostile-kernel"),
+        ]),
     ),
     row(
         "Copies of a root are brought up to date before the guest goes on",
@@ -78,13 +79,14 @@ pub(super) const ROWS: &[Invariant] = &[
     ),
     row(
         "Guest addresses reach flush instructions only if valid, and only after a change",
-        InPart(
-            &[(
+        Held(&[
+            (
                 TABLES,
                 "xsa_279_an_address_that_cannot_be_is_refused_and_nothing_flushed",
-            )],
-            "no test yet of the flush operations of mmuext_op",
-        ),
+            ),
+            (HOSTILE, "boot hostile-kernel"),
+            (CHECKED, "boot checked-hostile"),
+        ]),
     ),
     row(
         "While a flush is postponed, frames cannot be used anew",
@@ -101,7 +103,10 @@ pub(super) const ROWS: &[Invariant] = &[
     ),
     row(
         "Updates of the hypervisor's own tables are serialised",
-        Open(NO_TEST),
+        Held(&[
+            (CHECKED, "boot checked-hostile"),
+            (CHECKED, "boot checked-devices"),
+        ]),
     ),
     // References and lifetime
     row(
@@ -140,13 +145,11 @@ pub(super) const ROWS: &[Invariant] = &[
     ),
     row(
         "An entry or pointer is installed only after its reference was obtained",
-        InPart(
-            &[
-                (UPDATE, "l1_refusals_change_nothing"),
-                (UPDATE, "upper_refusals_change_nothing_whatever_the_budget"),
-            ],
-            "no test yet of event channel control blocks",
-        ),
+        Held(&[
+            (UPDATE, "l1_refusals_change_nothing"),
+            (UPDATE, "upper_refusals_change_nothing_whatever_the_budget"),
+            (HOSTILE, "boot hostile-kernel"),
+        ]),
     ),
     row(
         "The root that a CPU runs on stays referenced until it has loaded another",
@@ -160,20 +163,19 @@ pub(super) const ROWS: &[Invariant] = &[
     ),
     row(
         "Every exit path gives back each lock and reference exactly once",
-        InPart(
-            &[
-                (
-                    TABLES,
-                    "xsa_32_frame_numbers_outside_memory_are_refused_by_every_operation",
-                ),
-                (
-                    TABLES,
-                    "xsa_113_a_refused_machphys_update_keeps_no_reference",
-                ),
-                (MODEL, "random_guests_never_get_the_counts_wrong"),
-            ],
-            "no test yet of the hypercall layer",
-        ),
+        Held(&[
+            (
+                TABLES,
+                "xsa_32_frame_numbers_outside_memory_are_refused_by_every_operation",
+            ),
+            (
+                TABLES,
+                "xsa_113_a_refused_machphys_update_keeps_no_reference",
+            ),
+            (MODEL, "random_guests_never_get_the_counts_wrong"),
+            (HOSTILE, "boot hostile-kernel"),
+            (CHECKED, "boot checked-hostile"),
+        ]),
     ),
     row(
         "What was read before a lock was dropped is read again after",
@@ -187,7 +189,7 @@ pub(super) const ROWS: &[Invariant] = &[
                 "a_table_that_was_one_only_by_an_unwinding_left_over_takes_no_store",
             ),
             (
-                UPDATE,
+                "memory/src/mmu_update/leftovers.rs",
                 "a_frame_that_goes_with_an_unwinding_left_over_cannot_be_updated",
             ),
             (
@@ -202,13 +204,18 @@ pub(super) const ROWS: &[Invariant] = &[
     ),
     row(
         "A word that a guest can change is fetched once",
-        InPart(
-            &[(
+        Held(&[
+            (
                 GRANT_FETCHING,
                 "a_grant_that_changes_after_any_fetch_is_mapped_as_it_was_or_not_at_all",
-            )],
-            "no test yet of requests and instructions, which are copied before they are looked at",
-        ),
+            ),
+            (
+                FETCHES,
+                "a_byte_that_is_read_again_is_found_wherever_it_lies",
+            ),
+            (CHECKED, "boot checked-hostile"),
+            (CHECKED, "boot checked-debian"),
+        ]),
     ),
     row(
         "Nothing new is made for a dying domain, and teardown finds everything",
@@ -231,10 +238,23 @@ pub(super) const ROWS: &[Invariant] = &[
             "no test yet of what is kept for each vCPU",
         ),
     ),
-    row("Locks have one order", Open(NO_TEST)),
+    row(
+        "Locks have one order",
+        Held(&[
+            (LOCK_ORDER, "locks_are_taken_upwards_only"),
+            (LOCK_ORDER, "of_two_opposite_orders_one_is_always_caught"),
+            (CHECKED, "boot checked-hostile"),
+            (CHECKED, "boot checked-debian"),
+            (CHECKED, "boot checked-devices"),
+            (CHECKED, "boot checked-lab"),
+        ]),
+    ),
     row(
         "Tables are published data first, bound after",
-        Open(NO_TEST),
+        InPart(
+            &[(HOSTILE, "boot hostile-kernel")],
+            "no test yet of growth while another CPU looks",
+        ),
     ),
     // Grants
     row(
@@ -359,10 +379,10 @@ pub(super) const ROWS: &[Invariant] = &[
     ),
     row(
         "The owner behind a frame may be a system domain without grants",
-        InPart(
-            &[(GRANT_MAPPING, "only_ram_of_the_granter_can_be_granted")],
-            "no test yet of cache flushes of such frames",
-        ),
+        Held(&[
+            (GRANT_MAPPING, "only_ram_of_the_granter_can_be_granted"),
+            (HOSTILE, "boot hostile-kernel"),
+        ]),
     ),
     row(
         "Each element of a batch has its own status",

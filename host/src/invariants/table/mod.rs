@@ -38,6 +38,11 @@ const PREEMPTED: &str = "memory/src/history/preempted.rs";
 const SHARING: &str = "host/src/boot_tests/sharing.rs";
 const WALK: &str = "memory/src/walk/tests.rs";
 
+const CHECKED: &str = "host/src/boot_tests/checked.rs";
+const FETCHES: &str = "vcpu/src/fetches.rs";
+const HOSTILE: &str = "host/src/boot_tests/hostile.rs";
+const LOCK_ORDER: &str = "vcpu/src/lock_order.rs";
+
 // What is not there yet.
 const IOMMU: &str = "needs the IOMMU";
 const NO_TEST: &str = "no test yet";

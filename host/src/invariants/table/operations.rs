@@ -3,8 +3,8 @@
 use super::super::Invariant;
 use super::super::State::{Held, InPart, Open};
 use super::{
-    ALLOCATOR, DEBUG_KEYS, DESCRIPTOR, FLUSHES, FRAME, FRAMES, GRANT_COPYING, IOMMU, LIMIT, MMUEXT,
-    MODEL, NO_TEST, RESERVATION, SHADOW, STOPPED, TABLES, TEARDOWN, UPDATE, row,
+    ALLOCATOR, DEBUG_KEYS, DESCRIPTOR, FLUSHES, FRAME, FRAMES, GRANT_COPYING, HOSTILE, IOMMU,
+    LIMIT, MMUEXT, MODEL, NO_TEST, RESERVATION, SHADOW, STOPPED, TABLES, TEARDOWN, UPDATE, row,
 };
 
 /// In order.
@@ -12,7 +12,7 @@ pub(super) const ROWS: &[Invariant] = &[
     // memory_op
     row(
         "Array arguments with a resume index are checked for exactly the part used",
-        Open(NO_TEST),
+        Held(&[(HOSTILE, "boot hostile-kernel")]),
     ),
     row(
         "Extent orders are capped by privilege before any shift or loop",
@@ -23,30 +23,31 @@ pub(super) const ROWS: &[Invariant] = &[
     ),
     row(
         "Node, width and feature bits of memory flags are checked",
-        InPart(
-            &[(
+        Held(&[
+            (
                 ALLOCATOR,
                 "address_limits_are_kept_and_high_frames_go_first",
-            )],
-            "no test yet of node and feature bits",
-        ),
+            ),
+            (HOSTILE, "boot hostile-kernel"),
+        ]),
     ),
     row(
         "A failed exchange gives every frame back, or frees it if its domain is dying",
-        InPart(
-            &[
-                (
-                    FRAMES,
-                    "xsa_159_death_at_any_step_of_an_exchange_loses_no_frame",
-                ),
-                (RESERVATION, "a_failed_exchange_gives_every_frame_back"),
-            ],
-            "no test yet of the progress reported",
-        ),
+        Held(&[
+            (
+                FRAMES,
+                "xsa_159_death_at_any_step_of_an_exchange_loses_no_frame",
+            ),
+            (RESERVATION, "a_failed_exchange_gives_every_frame_back"),
+            (HOSTILE, "boot hostile-kernel"),
+        ]),
     ),
     row(
         "Operations for translated guests are errors for PV guests, and the other way round",
-        Open(NO_TEST),
+        InPart(
+            &[(HOSTILE, "boot hostile-kernel")],
+            "needs translated guests, for the other way round",
+        ),
     ),
     row(
         "A frame is freed only after its mapping is gone",
@@ -74,7 +75,7 @@ pub(super) const ROWS: &[Invariant] = &[
     ),
     row(
         "Acquired resources are checked, owned and referenced",
-        Open("needs acquire_resource"),
+        Held(&[(HOSTILE, "boot hostile-kernel")]),
     ),
     // Log-dirty and shadow
     row(
