@@ -75,7 +75,7 @@ pub fn bench(workspace: &Workspace, options: &BenchOptions) -> Result<()> {
     let xen = measure("xen", &Hypervisor::Xen, true)?;
     let ours = measure("xenocryst", &options.hypervisor, false)?;
     println!(
-        "Instructions per operation; QEMU -icount, -cpu {}, 1 CPU, 1 GiB, dom0_mem=512M",
+        "Instructions per operation; QEMU -icount, -cpu {}, 1 CPU, 1 GiB, dom0_mem=512M,max:512M",
         options.cpu
     );
     print!("{}", render(&native, &xen, &ours));
@@ -89,7 +89,7 @@ fn machine(workspace: &Workspace, hypervisor: &Hypervisor, cpu: &str) -> Result<
     let payload = match hypervisor.image(workspace)? {
         Some(image) => Payload::Hypervisor {
             image,
-            options: hypervisor_options("dom0_mem=512M", 1024),
+            options: hypervisor_options("dom0_mem=512M,max:512M", 1024),
             kernel,
             kernel_args: "console=hvc0 quiet".to_owned(),
             initrd,

@@ -35,6 +35,11 @@ const MASKS: &[(&str, &str, &str)] = &[
     // Which vCPU happens to run, and on which CPU.
     ("vcpu-list", r"\d+ (r--|-b-|---)", "CPU STATE"),
     ("top", r"-----r|--b---|------", "STATE"),
+    // Whether a guest happened to be idle when it was paused.
+    ("list-paused", r"-[-b]p---", "PAUSED"),
+    // The stack of the guest that panics, which may have taken an interrupt, and which of its processes does.
+    ("panic", r"(?m)^ ?\[ TIME\] \? .*\n", ""),
+    ("panic", r"PID: \d+", "PID: N"),
 ];
 
 /// A step that came out differently.

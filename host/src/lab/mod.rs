@@ -259,7 +259,7 @@ fn machine(
         .context("the lab needs a hypervisor")?;
     let mem = options.mem.unwrap_or(needs.mem);
     let dom0 = options.dom0.unwrap_or(needs.dom0);
-    let options_text = format!("dom0_mem={dom0}M loglvl=all guest_loglvl=all");
+    let options_text = format!("dom0_mem={dom0}M,max:{dom0}M loglvl=all guest_loglvl=all");
     Ok(Machine {
         mem_mib: mem,
         smp: options.smp.unwrap_or(needs.smp),
