@@ -3,10 +3,10 @@
 use super::super::Invariant;
 use super::super::State::{Held, InPart, Open};
 use super::{
-    ALLOCATOR, CHECKED, EMULATE, FETCHES, FLUSHES, FRAME, FRAMES, GRANT_COPYING, GRANT_ENDINGS,
-    GRANT_FETCHING, GRANT_MAPPING, GRANT_RANDOM, GRANT_TABLES, GRANT_UNMAPPING, HOSTILE,
-    INTERLEAVE, IOMMU, LOCK_ORDER, MMUEXT, MODEL, PREEMPTED, PTYPE, RESERVATION, SHARING, STOPPED,
-    TABLES, TEARDOWN, UPDATE, row,
+    ALLOCATOR, BATCHES, CHECKED, EMULATE, FETCHES, FLUSHES, FRAME, FRAMES, GRANT_COPYING,
+    GRANT_ENDINGS, GRANT_FETCHING, GRANT_MAPPING, GRANT_RANDOM, GRANT_TABLES, GRANT_UNMAPPING,
+    HOSTILE, INTERLEAVE, IOMMU, LEFTOVERS, LOCK_ORDER, MMUEXT, MODEL, PREEMPTED, PTYPE,
+    RESERVATION, SHARING, STOPPED, TABLES, TEARDOWN, UPDATE, row,
 };
 
 /// In order.
@@ -55,6 +55,10 @@ pub(super) const ROWS: &[Invariant] = &[
                     "promotion_flushes_what_cpus_may_hold_from_the_type_that_is_left",
                 ),
                 (ALLOCATOR, "joining_keeps_the_later_time"),
+                (
+                    GRANT_COPYING,
+                    "a_frame_that_comes_back_from_a_refused_transfer_is_still_known_to_have_been_a_table",
+                ),
             ],
             "no test yet of stores that the CPU itself holds back",
         ),
@@ -189,8 +193,12 @@ pub(super) const ROWS: &[Invariant] = &[
                 "a_table_that_was_one_only_by_an_unwinding_left_over_takes_no_store",
             ),
             (
-                "memory/src/mmu_update/leftovers.rs",
+                LEFTOVERS,
                 "a_frame_that_goes_with_an_unwinding_left_over_cannot_be_updated",
+            ),
+            (
+                LEFTOVERS,
+                "an_update_does_not_follow_a_frame_to_its_next_owner",
             ),
             (
                 GRANT_MAPPING,
@@ -225,6 +233,11 @@ pub(super) const ROWS: &[Invariant] = &[
                     PREEMPTED,
                     "every_long_operation_can_be_abandoned_by_death_wherever_it_is_stopped",
                 ),
+                (
+                    BATCHES,
+                    "a_request_of_many_parts_can_be_abandoned_by_the_callers_death_between_any_two",
+                ),
+                (BATCHES, "the_granter_can_die_between_any_two_parts"),
                 (
                     STOPPED,
                     "xsa_310_death_at_any_point_of_a_long_operation_frees_everything",

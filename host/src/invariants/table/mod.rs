@@ -10,6 +10,7 @@ mod ownership;
 
 // Where tests are.
 const ALLOCATOR: &str = "memory/src/allocator/tests.rs";
+const BATCHES: &str = "memory/src/history/batches.rs";
 const DESCRIPTOR: &str = "memory/src/descriptor/tests.rs";
 const EMULATE: &str = "memory/src/emulate/tests.rs";
 const FLUSHES: &str = "memory/src/history/flushes.rs";
@@ -21,6 +22,7 @@ const GRANT_MAPPING: &str = "memory/src/grant/tests/mapping.rs";
 const GRANT_RANDOM: &str = "memory/src/grant/tests/random.rs";
 const GRANT_TABLES: &str = "memory/src/grant/tests/tables.rs";
 const GRANT_UNMAPPING: &str = "memory/src/grant/tests/unmapping.rs";
+const LEFTOVERS: &str = "memory/src/mmu_update/leftovers.rs";
 const MMUEXT: &str = "memory/src/mmuext/tests.rs";
 const MODEL: &str = "memory/src/model.rs";
 const PTE: &str = "memory/src/pte/tests.rs";
