@@ -59,6 +59,10 @@ pub fn load(
         vcpu.ldt_entries.set(context.ldt_ents as u32);
     }
     load_registers(vcpu, context);
+    if vcpu.id == 0 {
+        // Builders clear the shared page, or fill it with what was saved on another host.
+        crate::time::show_wall_clock(vcpu.domain);
+    }
     Ok(Progress::Done(()))
 }
 
