@@ -119,6 +119,8 @@ step gone-saved gone kept
 step restore xl restore /tmp/kept.save
 rm -f /tmp/kept.save
 step recall guest kept 'cat /tmp/note'
+# The time it was away is not all the time there was.
+step aged-little guest kept '[ "$(cut -d. -f1 /proc/uptime)" -lt 1000000 ]'
 step destroy-kept xl destroy kept
 step gone-kept gone kept
 

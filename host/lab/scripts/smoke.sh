@@ -9,6 +9,8 @@ step create create small
 step ready ready small
 step list xl list
 step answer guest small 'echo "answer $((6 * 7))"'
+# The wall clock is dom0's.
+step date guest small '[ "$(date +%Y)" -ge 2024 ]'
 step memory guest small memory
 step destroy xl destroy small
 step gone gone small
