@@ -388,7 +388,7 @@ pub(super) const ROWS: &[Invariant] = &[
             ),
             (TABLES, "xsa_227_no_offset_splices_two_entries"),
             (
-                "emulate/src/store.rs",
+                "emulate/src/store/tests.rs",
                 "loads_compares_vectors_and_wide_exchanges_are_refused",
             ),
             (CHECKED, "boot checked-debian"),
