@@ -1,5 +1,9 @@
 //! Comparing the state that the rules say with the engine's.
 
+mod grants;
+
+pub use grants::{compare_grants, lists};
+
 use xenocryst_abi::{DomId, Maddr, Mfn};
 use xenocryst_memory::{FrameType, MachineMemory};
 

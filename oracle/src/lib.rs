@@ -2,7 +2,7 @@
 //!
 //! [`model`] decides from the whole state, as plain maps and lists, what a [`request::Request`] must answer and what must
 //! change, working out from nothing who refers to what. [`runner`] makes each step on the engine and on the model, and
-//! compares answers, refusals and states; [`tlb`] remembers what CPUs may still hold. [`generator`] makes traces that are
+//! compares answers, refusals and states ([`compare`]); [`tlb`] remembers what CPUs may still hold. [`generator`] makes traces that are
 //! legal, illegal and nearly legal; [`shrink`] cuts a failing one down to a few lines, which are kept under `regressions/`
 //! and replayed by a test, or by `xenocryst replay FILE`.
 //!
@@ -14,7 +14,6 @@ pub mod answer;
 pub mod campaign;
 pub mod compare;
 pub mod generator;
-pub mod grants;
 pub mod layout;
 pub mod machine;
 pub mod model;

@@ -6,8 +6,7 @@ use xenocryst_memory::MachineMemory;
 use xenocryst_memory::seeded::Fault;
 
 use crate::answer::Answer;
-use crate::compare::compare;
-use crate::grants::{compare_grants, lists};
+use crate::compare::{compare, compare_grants, lists};
 use crate::layout::{CPUS, DOMAINS};
 use crate::machine::Books;
 use crate::model::Model;

@@ -10,6 +10,7 @@ mod near_miss;
 mod pages;
 mod pick;
 mod spaces;
+mod stories;
 
 use std::collections::VecDeque;
 

@@ -252,7 +252,7 @@ pub fn weigh(model: &Model, dom: usize, c: &mut impl Choices) -> Request {
 
 /// What is left to do for a domain that dies.
 pub fn end(model: &Model, dom: usize, c: &mut impl Choices) -> Request {
-    if let Some(request) = super::grants::end(model, dom, c) {
+    if let Some(request) = super::stories::end(model, dom, c) {
         return request;
     }
     let d = dom as u64;
