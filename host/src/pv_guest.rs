@@ -1,6 +1,6 @@
 //! The PV kernels of `guest/`: where they are once built.
 //!
-//! Neighbours: `cargo xtask` builds them; [`crate::differences`] and the boot tests start them.
+//! Neighbours: `cargo xtask` builds them; [`crate::differences`], the boot tests and the lab start them.
 
 use std::path::PathBuf;
 
@@ -15,11 +15,13 @@ pub enum PvGuest {
     Hostile,
     /// Has as much memory as it is asked to have.
     Balloon,
+    /// Shares memory with others of its kind until it is killed.
+    Churn,
 }
 
 impl PvGuest {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Diff, Self::Hostile, Self::Balloon];
+    pub const ALL: [Self; 4] = [Self::Diff, Self::Hostile, Self::Balloon, Self::Churn];
 
     /// What its program is called.
     #[must_use]
@@ -28,6 +30,7 @@ impl PvGuest {
             Self::Diff => "pv-diff",
             Self::Hostile => "pv-hostile",
             Self::Balloon => "pv-balloon",
+            Self::Churn => "pv-churn",
         }
     }
 

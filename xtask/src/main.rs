@@ -89,6 +89,8 @@ fn main() -> Result<()> {
             guest::bench_initrd(&workspace)?;
             let kernel = debian::kernel(&workspace)?;
             guest::shell_initrd(&workspace, &kernel)?;
+            // Dom0 of the lab starts one of them.
+            image::build_guests(&workspace)?;
             lab::root::dom0_initrd(&workspace, &kernel)?;
             Ok(())
         }

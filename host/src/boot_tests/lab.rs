@@ -12,7 +12,11 @@ use crate::lab::{self, LabMachine, Script, answers};
 pub const TESTS: &[BootTest] = &[
     BootTest {
         name: "lab-smoke",
-        run: |context| script(context, "smoke").map(|_| ()),
+        run: |context| script(context, "smoke", &[]).map(|_| ()),
+    },
+    BootTest {
+        name: "lab-churn",
+        run: |context| script(context, "churn", &["kills=4", "every=1"]).map(|_| ()),
     },
     BootTest {
         name: "lab-privileges",
@@ -20,10 +24,11 @@ pub const TESTS: &[BootTest] = &[
     },
 ];
 
-/// A script of `host/lab/scripts/` succeeds.
-fn script(context: &Context, name: &str) -> Result<Report> {
+/// A script of `host/lab/scripts/` succeeds with these settings.
+fn script(context: &Context, name: &str, settings: &[&str]) -> Result<Report> {
     let script = Script::find(context.workspace, name)?;
-    let machine = LabMachine::on(context.hypervisor.clone());
+    let mut machine = LabMachine::on(context.hypervisor.clone());
+    machine.settings = settings.iter().map(ToString::to_string).collect();
     let report = lab::run_script(context.workspace, &machine, &script, &mut |_| ())?;
     report.verdict()?;
     Ok(report)
@@ -31,7 +36,7 @@ fn script(context: &Context, name: &str) -> Result<Report> {
 
 /// An unprivileged guest that asks for everything gets of each request Xen's own answer, and nothing changes.
 fn privileges(context: &Context) -> Result<()> {
-    let report = script(context, "privileges")?;
+    let report = script(context, "privileges", &[])?;
     let file = context.workspace.lab_sources().join("answers/privileges");
     let recorded =
         fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;

@@ -151,12 +151,14 @@ pub struct Script {
 }
 
 /// The machine that a script needs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Requirements {
     mem: u32,
     dom0: u32,
     smp: u32,
     seconds: u64,
+    /// Which messages about guests the hypervisor prints.
+    guest_loglvl: String,
 }
 
 impl Default for Requirements {
@@ -166,12 +168,14 @@ impl Default for Requirements {
             dom0: 512,
             smp: 1,
             seconds: 600,
+            guest_loglvl: "all".to_owned(),
         }
     }
 }
 
 impl Requirements {
-    /// Reads the line `# machine: mem=MiB dom0=MiB smp=N seconds=S` of a script, each part of which may be missing.
+    /// Reads the line `# machine: mem=MiB dom0=MiB smp=N seconds=S guest_loglvl=LEVEL` of a script, each part of which
+    /// may be missing.
     fn of(script: &str) -> Result<Self> {
         let mut all = Self::default();
         let line = script
@@ -186,6 +190,7 @@ impl Requirements {
                 "dom0" => all.dom0 = value.parse()?,
                 "smp" => all.smp = value.parse()?,
                 "seconds" => all.seconds = value.parse()?,
+                "guest_loglvl" => all.guest_loglvl = value.to_owned(),
                 _ => bail!("{key:?} is no requirement of a machine"),
             }
         }
@@ -242,7 +247,7 @@ impl Script {
 /// Dom0 on the terminal, until it ends or the user leaves.
 fn interactive(workspace: &Workspace, options: &LabMachine) -> Result<()> {
     let initrd = root::dom0_initrd(workspace, &debian::kernel(workspace)?)?;
-    let machine = machine(workspace, options, Requirements::default(), initrd)?;
+    let machine = machine(workspace, options, &Requirements::default(), initrd)?;
     run::on_terminal(&machine)
 }
 
@@ -250,7 +255,7 @@ fn interactive(workspace: &Workspace, options: &LabMachine) -> Result<()> {
 fn machine(
     workspace: &Workspace,
     options: &LabMachine,
-    needs: Requirements,
+    needs: &Requirements,
     initrd: PathBuf,
 ) -> Result<Machine> {
     let image = options
@@ -259,7 +264,10 @@ fn machine(
         .context("the lab needs a hypervisor")?;
     let mem = options.mem.unwrap_or(needs.mem);
     let dom0 = options.dom0.unwrap_or(needs.dom0);
-    let options_text = format!("dom0_mem={dom0}M,max:{dom0}M loglvl=all guest_loglvl=all");
+    let options_text = format!(
+        "dom0_mem={dom0}M,max:{dom0}M loglvl=all guest_loglvl={}",
+        needs.guest_loglvl
+    );
     Ok(Machine {
         mem_mib: mem,
         smp: options.smp.unwrap_or(needs.smp),
@@ -295,7 +303,7 @@ pub fn run_script(
     root::with_script(&base, &script.file, &options.settings, &initrd)?;
     let results = directory.join("results");
     fs::write(&results, "").with_context(|| format!("cannot write {}", results.display()))?;
-    let mut machine = machine(workspace, options, script.machine, initrd)?
+    let mut machine = machine(workspace, options, &script.machine, initrd)?
         .with_devices(["-serial".to_owned(), format!("file:{}", results.display())]);
     machine.icount = options.accel == Accel::Tcg && !options.real_time;
     let mut vm = Vm::start(&machine, &directory.join("console"))?;

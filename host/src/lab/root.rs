@@ -103,12 +103,13 @@ pub fn dom0_initrd(workspace: &Workspace, kernel: &DebianKernel) -> Result<PathB
         archive.file(&format!("bin/{name}"), 0o755, read(&program)?);
     }
     archive.file("boot/vmlinuz", 0o644, read(&kernel.vmlinuz)?);
-    let balloon = PvGuest::Balloon;
-    archive.file(
-        &format!("boot/{}", balloon.name()),
-        0o644,
-        read(&balloon.file(workspace))?,
-    );
+    for guest in [PvGuest::Balloon, PvGuest::Churn] {
+        archive.file(
+            &format!("boot/{}", guest.name()),
+            0o644,
+            read(&guest.file(workspace))?,
+        );
+    }
     archive.file(
         "boot/vmlinux",
         0o644,

@@ -12,19 +12,18 @@ use core::fmt::Write;
 
 use xenocryst_guest::abi::sched;
 use xenocryst_guest::domain::Domain;
+use xenocryst_guest::rng::Rng;
 use xenocryst_guest::{hypercall, kernel, println};
 
 mod line;
 mod random;
 mod request;
-mod rng;
 mod script;
 mod world;
 
 use line::{EMPTY_DIGEST, Line};
 use random::Random;
 use request::Memory;
-use rng::Rng;
 use world::World;
 
 kernel!(main);

@@ -6,9 +6,10 @@ use core::fmt::Write;
 
 use xenocryst_guest::abi::hypercall::number;
 use xenocryst_guest::hypercall;
+use xenocryst_guest::pages::Pages;
 
 use crate::line::Line;
-use crate::world::{Pages, VIEW_BASE};
+use crate::world::VIEW_BASE;
 
 /// Memory for arguments, and a page behind it that is not mapped once [`Memory::new`] was called.
 static ARGUMENTS: Pages<3> = Pages::new();

@@ -7,7 +7,6 @@
 //! What it keeps true: the kernel's own code, stack and the view stay mapped whatever is asked for; [`World::reset`]
 //! brings everything back to the same state, whatever was asked before.
 
-use core::cell::UnsafeCell;
 use core::fmt::{self, Write};
 
 use xenocryst_guest::abi::hypercall::number;
@@ -16,6 +15,7 @@ use xenocryst_guest::abi::mmu::{MmuUpdate, command, mmuext};
 use xenocryst_guest::abi::pte::ADDRESS_MASK;
 use xenocryst_guest::abi::{DomId, Mfn, PAGE_SIZE, Pfn, Pte, PteFlags, Vaddr, assist, layout};
 use xenocryst_guest::domain::{Domain, VIRT_BASE, pfn_of};
+use xenocryst_guest::pages::Pages;
 use xenocryst_guest::trap::attempt;
 use xenocryst_guest::{access, hypercall, mmu};
 
@@ -56,25 +56,6 @@ pub const MACHINE_FRAMES: [u64; 9] = [
 
 /// More of them, which hypervisors treat in ways of their own: for the script.
 pub const PECULIAR_FRAMES: [u64; 3] = [0x10, 0xfec00, 0xfed00];
-
-/// Pages of this kernel's own, reached by address only.
-#[repr(C, align(4096))]
-pub struct Pages<const N: usize>(UnsafeCell<[[u64; 512]; N]>);
-
-// SAFETY: there is one vCPU and no interrupt, and everything goes through raw addresses.
-unsafe impl<const N: usize> Sync for Pages<N> {}
-
-impl<const N: usize> Pages<N> {
-    /// Of zeros.
-    pub const fn new() -> Self {
-        Self(UnsafeCell::new([[0; 512]; N]))
-    }
-
-    /// Where page `n` is.
-    pub fn address(&self, n: usize) -> u64 {
-        self.0.get() as u64 + PAGE_SIZE * n as u64
-    }
-}
 
 /// The pool's frames; unmapped here, since they are in the view and the arena.
 static POOL_PAGES: Pages<POOL> = Pages::new();

@@ -5,9 +5,10 @@
 
 use core::fmt::Write;
 
+use xenocryst_guest::rng::Rng;
+
 use crate::line::Line;
 use crate::request::{BAD_POINTERS, Call, Memory, multicall};
-use crate::rng::Rng;
 use crate::world::{ARENA, Frame, MACHINE_FRAMES, POOL, RESERVE, World};
 
 mod access;

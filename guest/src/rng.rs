@@ -5,13 +5,14 @@ pub struct Rng(u64);
 
 impl Rng {
     /// The sequence of block `block` of the run `seed`.
+    #[must_use]
     pub fn new(seed: u64, block: u64) -> Self {
         let mut rng = Self(seed);
-        Self(rng.next() ^ block.wrapping_mul(0x9e37_79b9_7f4a_7c15))
+        Self(rng.word() ^ block.wrapping_mul(0x9e37_79b9_7f4a_7c15))
     }
 
-    /// The next number.
-    pub fn next(&mut self) -> u64 {
+    /// The next 64 bits.
+    pub fn word(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -20,8 +21,11 @@ impl Rng {
     }
 
     /// One below `limit`, which is not 0.
+    ///
+    /// # Panics
+    /// If `limit` is 0.
     pub fn below(&mut self, limit: u64) -> u64 {
-        self.next() % limit
+        self.word() % limit
     }
 
     /// Whether something happens that does so `percent` times in a hundred.
@@ -29,7 +33,10 @@ impl Rng {
         self.below(100) < percent
     }
 
-    /// One of some choices.
+    /// One of some choices, of which there is at least one.
+    ///
+    /// # Panics
+    /// Without choices.
     pub fn pick<T: Copy>(&mut self, choices: &[T]) -> T {
         choices[self.below(choices.len() as u64) as usize]
     }
