@@ -27,8 +27,9 @@ pub fn set_components(mask: u64) {
 /// # Safety
 /// `area` must be a 64-byte aligned area of [`AREA_SIZE`] bytes that nobody else uses now.
 pub unsafe fn save(area: *mut u8) {
-    // SAFETY: the caller's contract.
+    // SAFETY: the caller's contract. TS is the guest's wish, and would trap here too; whoever is loaded next sets its own.
     unsafe {
+        asm!("clts", options(nomem, nostack));
         if components() != 0 {
             asm!("xsave64 [{}]", in(reg) area, in("eax") u32::MAX, in("edx") u32::MAX, options(nostack));
         } else {
