@@ -13,6 +13,7 @@ use xenocryst_memory::{Budget, Progress, RootRef};
 use zerocopy::FromZeros;
 
 use super::{Callback, Vcpu, descriptors};
+use crate::arch::guest_access;
 use crate::hypercall::{cpu_state, mmuext_op, trap_table, vm_assist};
 use crate::mm::machine::engine;
 use crate::percpu::GuestRegs;
@@ -89,9 +90,13 @@ fn check_addresses(context: &VcpuGuestContext) -> Result<(), Errno> {
         context.fs_base,
         context.gs_base_kernel,
         context.gs_base_user,
-        context.ldt_base,
+        context.user_regs.rip,
+        context.user_regs.rsp,
+        context.kernel_sp,
     ];
-    let ldt_ok = context.ldt_ents <= 8192 && context.ldt_base.is_multiple_of(PAGE_SIZE);
+    let ldt_ok = context.ldt_ents <= 8192
+        && context.ldt_base.is_multiple_of(PAGE_SIZE)
+        && guest_access::is_guest_address(Vaddr::new(context.ldt_base));
     let canonical = addresses
         .iter()
         .all(|address| Vaddr::new(*address).is_canonical());
