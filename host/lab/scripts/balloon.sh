@@ -33,6 +33,7 @@ step destroy xl destroy bubble
 step gone gone bubble
 config next 'memory = 160'
 step create-next create next
+step ready-next ready next
 step dump-next xl dump-core next /tmp/core
 refused no-secret grep -q the-secret-of-bubble /tmp/core
 rm -f /tmp/core
