@@ -64,5 +64,5 @@ served first
 await 10 false
 free_at_start=$(frames | sed -n 's/^free=//p')
 served second
-step nothing-lost await 30 sh -c "[ \$(frames | sed -n 's/^free=//p') -ge $free_at_start ]"
+step nothing-lost await 30 sh -c "[ \$(frames | sed -n 's/^free=//p') -ge $((free_at_start - kept)) ]"
 step audit audited
