@@ -20,7 +20,11 @@ pub const TESTS: &[BootTest] = &[
     },
     BootTest {
         name: "lab-privileges",
-        run: privileges,
+        run: |context| answered(context, "privileges"),
+    },
+    BootTest {
+        name: "lab-control",
+        run: |context| answered(context, "control"),
     },
 ];
 
@@ -34,10 +38,11 @@ fn script(context: &Context, name: &str, settings: &[&str]) -> Result<Report> {
     Ok(report)
 }
 
-/// An unprivileged guest that asks for everything gets of each request Xen's own answer, and nothing changes.
-fn privileges(context: &Context) -> Result<()> {
-    let report = script(context, "privileges", &[])?;
-    let file = context.workspace.lab_sources().join("answers/privileges");
+/// Each request that the script's step `answers` makes is answered as Xen answers it: an unprivileged guest asks for
+/// everything (`privileges`), dom0 for what `xl` does not (`control`).
+fn answered(context: &Context, name: &str) -> Result<()> {
+    let report = script(context, name, &[])?;
+    let file = context.workspace.lab_sources().join("answers").join(name);
     let recorded =
         fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
     let step = report.step("answers").context("nothing was asked")?;

@@ -98,7 +98,7 @@ pub fn dom0_initrd(workspace: &Workspace, kernel: &DebianKernel) -> Result<PathB
     ] {
         archive.file(to, mode, read(&sources.join(from))?);
     }
-    for name in ["frames", "halves"] {
+    for name in ["frames", "halves", "control"] {
         let program = guest::compiled(workspace, &format!("{name}.c"), name, &[])?;
         archive.file(&format!("bin/{name}"), 0o755, read(&program)?);
     }
