@@ -20,6 +20,10 @@ pub const TESTS: &[BootTest] = &[
         name: "hostile-kernel-ends-itself",
         run: ends_itself,
     },
+    BootTest {
+        name: "hostile-kernel-at-random",
+        run: at_random,
+    },
 ];
 
 /// What the guest must say, and what that shows.
@@ -105,7 +109,7 @@ fn hostile_kernel(context: &Context) -> Result<()> {
 }
 
 /// What the guest does to itself ends its domain, and nothing more (I91, I92, I100): it has no stack to be told of a fault on,
-/// no handler, no address space to go on in. Each way is a machine of its own.
+/// or one that has no room for all of it, no handler, no address space to go on in. Each way is a machine of its own.
 fn ends_itself(context: &Context) -> Result<()> {
     for way in 0..WAYS {
         let mut vm = context.start(&hostile(context, &format!("fatal={way}")))?;
@@ -122,8 +126,33 @@ fn ends_itself(context: &Context) -> Result<()> {
     Ok(())
 }
 
+/// Random hypercalls from three seeds (I100): the guest comes to its end each time, the hypervisor goes on, and its counts are
+/// right afterwards.
+fn at_random(context: &Context) -> Result<()> {
+    for seed in 1..=3 {
+        let what = format!("random={RANDOM_CALLS} seed={seed}");
+        let mut vm = context.start(&hostile(context, &what))?;
+        vm.expect(&format!("^{}$", PvGuest::Hostile.last_line()), BOOT)
+            .with_context(|| format!("seed {seed}"))?;
+        let said = vm.transcript();
+        // Real Xen has no such hypercall.
+        let audit = if context.on_xen() { "-38" } else { "0" };
+        for line in [
+            format!("hostile random: {RANDOM_CALLS} hypercalls, some done, some refused"),
+            format!("hostile random: audit -> {audit}"),
+        ] {
+            let found = said.lines().any(|said| said == line);
+            ensure!(found, "seed {seed}: the guest did not say {line:?}");
+        }
+    }
+    Ok(())
+}
+
+/// Hypercalls of one seed.
+const RANDOM_CALLS: u32 = 20_000;
+
 /// Ways that the guest knows to end itself.
-const WAYS: u32 = 7;
+const WAYS: u32 = 11;
 
 /// The guest, told to do `what`.
 pub(super) fn hostile(context: &Context, what: &str) -> Boot {

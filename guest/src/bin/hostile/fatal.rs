@@ -5,8 +5,10 @@ use core::arch::asm;
 use xenocryst_guest::abi::hypercall::number;
 use xenocryst_guest::abi::segment;
 use xenocryst_guest::abi::trap::TrapInfo;
+use xenocryst_guest::domain::Domain;
 use xenocryst_guest::{hypercall, println};
 
+use crate::edges;
 use crate::returning::Frame;
 
 /// The hypervisor's direct map.
@@ -15,7 +17,10 @@ const DIRECT_MAP: u64 = 0xffff_8300_0000_0000;
 const NOWHERE: u64 = 0x1000_0000;
 
 /// Tries the way of this number. If the kernel is still there afterwards, it says so.
-pub fn die(way: u64) {
+pub fn die(domain: &Domain, way: u64) {
+    if !edges::map(domain) {
+        println!("hostile fatal: no pages");
+    }
     println!("hostile fatal: way {way}");
     // SAFETY: the domain is to end; if it does not, nothing here is relied on afterwards.
     unsafe {
@@ -47,6 +52,19 @@ pub fn die(way: u64) {
             // `iret` with a frame that cannot be read.
             6 => asm!("mov rsp, {s}", "mov eax, {iret}", "syscall", s = in(reg) DIRECT_MAP,
                 iret = const number::IRET, options(noreturn)),
+            // The rest have pages of the kernel's own at the edges of its part of the address space. Frames of faults that
+            // would be partly in the hypervisor's range, or partly where nothing is mapped (I91).
+            7 => asm!("mov rsp, {s}", "ud2", s = in(reg) edges::UPPER + 0x28, options(noreturn)),
+            8 => {
+                asm!("mov rsp, {s}", "ud2", s = in(reg) edges::LOWER_END - 0xfe0, options(noreturn))
+            }
+            // Frames of `iret` across an edge: out of the hypervisor's range, and into no address.
+            9 => asm!("mov rsp, {s}", "mov eax, {iret}", "syscall", s = in(reg) edges::UPPER - 8,
+                iret = const number::IRET, options(noreturn)),
+            10 => {
+                asm!("mov rsp, {s}", "mov eax, {iret}", "syscall", s = in(reg) edges::LOWER_END - 0x40,
+                iret = const number::IRET, options(noreturn))
+            }
             _ => println!("there is no such way"),
         }
     }

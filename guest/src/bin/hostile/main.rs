@@ -1,7 +1,8 @@
 //! A PV kernel that tries to break out: what a kernel in ring 3 may not do, may not reach, may not ask for.
 //!
 //! Each thing tried is a line with how it ended. Everything that this kernel survives is in one run; what ends the domain is
-//! chosen by `fatal=N` on the command line, and is the last thing that is done.
+//! chosen by `fatal=N` on the command line, and is the last thing that is done. With `random=N` there it makes so many random
+//! hypercalls instead, which follow from `seed=N`.
 #![no_std]
 #![no_main]
 
@@ -10,14 +11,21 @@ use xenocryst_guest::abi::sched;
 use xenocryst_guest::domain::Domain;
 use xenocryst_guest::{hypercall, kernel, println};
 
+mod batches;
+mod breakpoints;
+mod contexts;
+mod edges;
 mod fatal;
 mod history;
+mod indices;
 mod loops;
 mod memory;
 mod page;
 mod privileged;
+mod random;
 mod requests;
 mod returning;
+mod segments;
 mod tables;
 mod tell;
 mod ticks;
@@ -27,13 +35,21 @@ kernel!(main);
 fn main(domain: &Domain) -> ! {
     println!("hostile: begin");
     if let Some(way) = domain.option("fatal") {
-        fatal::die(way);
+        fatal::die(domain, way);
+    } else if let Some(count) = domain.option("random") {
+        random::run(domain, domain.option("seed").unwrap_or(1), count);
     } else {
         privileged::all();
         memory::all();
         requests::all();
         returning::all(domain);
         loops::all(domain);
+        batches::all();
+        indices::all();
+        edges::all(domain);
+        segments::all(domain);
+        breakpoints::all();
+        contexts::all(domain);
         history::all(domain);
         audit(domain);
     }

@@ -18,7 +18,7 @@ const FORBIDDEN: [(u64, &str); 6] = [
 
 /// Everything of this file. What is registered by mistake is replaced afterwards by [`xenocryst_guest::trap::register`].
 pub fn all() {
-    pointers();
+    pointers(&FORBIDDEN, || ());
     handlers();
     segment_bases();
     debug_registers();
@@ -35,7 +35,7 @@ fn ask(what: core::fmt::Arguments<'_>, number: u64, arguments: [u64; 5]) -> i64 
 }
 
 /// Pointers to what is not the guest's, in every hypercall that takes one (I95, I100).
-fn pointers() {
+pub fn pointers(places: &[(u64, &str)], prepare: fn()) {
     let own = u64::from(DomId::SELF.0);
     let calls: [(&str, u64, [u64; 5], usize); 24] = [
         ("set_trap_table", number::SET_TRAP_TABLE, [0; 5], 0),
@@ -123,7 +123,7 @@ fn pointers() {
         ("events alloc", number::EVENT_CHANNEL_OP, [6, 0, 0, 0, 0], 1),
         ("physdev", number::PHYSDEV_OP, [6, 0, 0, 0, 0], 1),
     ];
-    for (address, place) in FORBIDDEN {
+    for &(address, place) in places {
         for (name, call, mut arguments, position) in calls {
             // What the M2P holds is not the same everywhere; only what would be written is asked for there.
             let reads = !name.starts_with("xen_version") && name != "memory_op machphys";
@@ -131,6 +131,7 @@ fn pointers() {
                 continue;
             }
             arguments[position] = address;
+            prepare();
             ask(format_args!("{name} at {place}"), call, arguments);
         }
     }

@@ -49,12 +49,9 @@ impl Frame {
         }
     }
 
-    /// Returns by it; how that ended.
-    ///
-    /// # Safety
-    /// What it goes on at must fault, and must not write to what Rust code uses.
-    pub unsafe fn go(self) -> Result<(), Fault> {
-        let words = [
+    /// As it lies on the stack.
+    pub fn words(self) -> [u64; 9] {
+        [
             0,
             0,
             0,
@@ -64,7 +61,15 @@ impl Frame {
             self.rflags,
             self.rsp,
             self.ss,
-        ];
+        ]
+    }
+
+    /// Returns by it; how that ended.
+    ///
+    /// # Safety
+    /// What it goes on at must fault, and must not write to what Rust code uses.
+    pub unsafe fn go(self) -> Result<(), Fault> {
+        let words = self.words();
         attempt(|| {
             // SAFETY: the caller's; the attempt's stack is found again by the fault.
             unsafe {
@@ -134,6 +139,18 @@ fn frames() {
     }
 }
 
+/// A frame that goes on in the user's code, which is UD2 at the end.
+pub fn user_frame() -> Frame {
+    Frame {
+        flags: 0,
+        rip: USER_CODE,
+        cs: u64::from(segment::FLAT_USER_CS),
+        rflags: FLAGS,
+        rsp: USER_STACK + PAGE_SIZE,
+        ss: u64::from(segment::FLAT_USER_SS),
+    }
+}
+
 /// Builds a user's address space, and tries what a user may not.
 fn user(domain: &Domain) {
     let code: [(&str, &[u8]); 9] = [
@@ -186,14 +203,7 @@ fn user(domain: &Domain) {
         format_args!("root and stack"),
         format_args!("{answers:?}"),
     );
-    let frame = Frame {
-        flags: 0,
-        rip: USER_CODE,
-        cs: u64::from(segment::FLAT_USER_CS),
-        rflags: FLAGS,
-        rsp: USER_STACK + PAGE_SIZE,
-        ss: u64::from(segment::FLAT_USER_SS),
-    };
+    let frame = user_frame();
     for (name, bytes) in code {
         USER.fill(4, bytes);
         // SAFETY: the code faults, and can reach its own pages only.

@@ -89,9 +89,7 @@ impl Ticks {
     /// Has the timer raise events from now on; nothing if that is refused.
     pub fn start() -> Option<Self> {
         SHARED.store(trap::shared_page(), Ordering::Relaxed);
-        // SAFETY: byte 1 of the shared page masks the events of the first vCPU. What was returned to by `iret` may have left
-        // them open.
-        unsafe { ((trap::shared_page() + 1) as *mut u8).write_volatile(1) };
+        forget();
         let mut bind = BindVirq {
             virq: virq::TIMER,
             vcpu: 0,
@@ -198,7 +196,20 @@ impl Drop for Ticks {
             hypercall::call(number::VCPU_OP, stop);
             hypercall::call(number::EVENT_CHANNEL_OP, closed);
         }
+        forget();
         trap::register();
+    }
+}
+
+/// Masks the first vCPU's events, which what was returned to by `iret` may have left open, and forgets those that wait.
+fn forget() {
+    let page = trap::shared_page();
+    // SAFETY: the shared page: the mask, what waits, which word of ports, the first of these words.
+    unsafe {
+        ((page + 1) as *mut u8).write_volatile(1);
+        ((page + offset_of!(SharedInfo, evtchn_pending) as u64) as *mut u64).write_volatile(0);
+        ((page + 8) as *mut u64).write_volatile(0);
+        (page as *mut u8).write_volatile(0);
     }
 }
 

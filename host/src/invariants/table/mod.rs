@@ -47,7 +47,6 @@ const LOCK_ORDER: &str = "vcpu/src/lock_order.rs";
 
 // What is not there yet.
 const IOMMU: &str = "needs the IOMMU";
-const NO_TEST: &str = "no test yet";
 const SHADOW: &str = "needs shadow paging and log-dirty";
 
 const fn row(title: &'static str, state: State) -> Invariant {
