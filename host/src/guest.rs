@@ -149,15 +149,34 @@ pub(crate) fn compiled(
     name: &str,
     options: &[&str],
 ) -> Result<PathBuf> {
+    let options: Vec<&str> = ["-static"].iter().chain(options).copied().collect();
+    compile(workspace, source, name, &options)
+}
+
+/// As [`compiled`], linked at run time to these libraries, which the initrd must have.
+///
+/// # Errors
+/// When it cannot be compiled.
+pub(crate) fn compiled_with(
+    workspace: &Workspace,
+    source: &str,
+    name: &str,
+    libraries: &[&str],
+) -> Result<PathBuf> {
+    let libraries: Vec<String> = libraries.iter().map(|name| format!("-l{name}")).collect();
+    let options: Vec<&str> = libraries.iter().map(String::as_str).collect();
+    compile(workspace, source, name, &options)
+}
+
+fn compile(workspace: &Workspace, source: &str, name: &str, options: &[&str]) -> Result<PathBuf> {
     let source = workspace.guest_sources().join(source);
     let program = workspace.guests().join(name);
     let changed = |file: &Path| fs::metadata(file).and_then(|data| data.modified()).ok();
     if changed(&program).is_none_or(|made| changed(&source).is_none_or(|edited| edited > made)) {
         fs::create_dir_all(workspace.guests())?;
         let mut gcc = Command::new("gcc");
-        gcc.args(["-O2", "-Wall", "-Wextra", "-Werror", "-static"])
-            .args(options);
-        gcc.arg("-o").arg(&program).arg(&source);
+        gcc.args(["-O2", "-Wall", "-Wextra", "-Werror"]);
+        gcc.arg("-o").arg(&program).arg(&source).args(options);
         quietly(gcc).with_context(|| format!("cannot compile {}", source.display()))?;
     }
     Ok(program)

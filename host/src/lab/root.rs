@@ -84,6 +84,14 @@ pub fn dom0_initrd(workspace: &Workspace, kernel: &DebianKernel) -> Result<PathB
             take(&tree, &file, &mut archive, &mut libraries)?;
         }
     }
+    let deaths = read(&guest::compiled_with(
+        workspace,
+        "deaths.c",
+        "deaths",
+        &["xenguest", "xenctrl", "xenforeignmemory"],
+    )?)?;
+    libraries.extend(needed(&deaths));
+    archive.file("bin/deaths", 0o755, deaths);
     add_libraries(&tree, &mut archive, libraries)?;
     add_modules(&mut archive, kernel, &modules::DOM0)?;
     let sources = workspace.lab_sources().join("dom0");
