@@ -15,8 +15,8 @@ pub const TESTS: &[BootTest] = &[
         run: |context| script(context, "smoke", &[]).map(|_| ()),
     },
     BootTest {
-        name: "lab-churn",
-        run: |context| script(context, "churn", &["kills=4", "every=1"]).map(|_| ()),
+        name: "lab-deaths",
+        run: |context| script(context, "deaths", &["deaths=50"]).map(|_| ()),
     },
     BootTest {
         name: "lab-privileges",

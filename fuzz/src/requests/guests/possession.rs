@@ -102,7 +102,7 @@ impl World<'_> {
     }
 
     /// What is done at once when a domain dies: its vCPU stops and lets go of what it holds.
-    fn stop(&mut self, who: usize) {
+    pub(super) fn stop(&mut self, who: usize) {
         let budget = self.pick(&BUDGETS);
         let Self { engine, sides, .. } = self;
         let side = &mut sides[who];
