@@ -94,4 +94,8 @@ pub const HISTORY: &[(&str, &str)] = &[
     ("frames: xsa_276 mapped -> 0", "I73"),
     ("frames: xsa_276 pinned as a table -> -22", "I73"),
     ("frames: xsa_276 read then -> Ok(1234)", "I73"),
+    (
+        "lives: xsa_149 first lives -> [([0, 0, 0, 0, 0], true), ([0, 0, 0, 0, 0], true), ([0, 0, 1, 0, 0], true), ([0, 0, 1, 0, 0], true)]",
+        "I48",
+    ),
 ];

@@ -169,4 +169,10 @@ pub const KNOWN: &[Known] = &[
         ours: "fault 6 error 0 rip +0",
         reason: "A prefix with nothing to be fetched behind it is no instruction.",
     },
+    Known {
+        line: "hostile lives: xsa_149 100 lives",
+        xen: "like the first true, nothing left false",
+        ours: "like the first true, nothing left true",
+        reason: "Xen gives some of a dead domain's frames back later.",
+    },
 ];

@@ -15,6 +15,8 @@ const CRASHED: u32 = shutdown::CRASH + 1;
 /// Stops `domain` and says why, with the registers of the vCPU at fault when it is the one loaded here.
 #[cold]
 pub fn crash_domain(domain: &'static Domain, reason: Arguments<'_>) {
+    // What the tools are told, unless the domain said something else before.
+    crate::sched::record_reason(domain, shutdown::CRASH);
     if domain
         .shutdown
         .compare_exchange(0, CRASHED, Ordering::AcqRel, Ordering::Acquire)

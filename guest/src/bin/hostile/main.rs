@@ -38,6 +38,8 @@ fn main(domain: &Domain) -> ! {
         fatal::die(domain, way);
     } else if let Some(count) = domain.option("random") {
         random::run(domain, domain.option("seed").unwrap_or(1), count);
+    } else if domain.has_option("at-fault") {
+        history::at_fault(domain);
     } else {
         privileged::all();
         memory::all();

@@ -373,6 +373,7 @@ pub(super) const ROWS: &[Invariant] = &[
                 PTYPE,
                 "the_l1tf_rule_crashes_the_domain_and_spares_the_control_domain",
             ),
+            (HOSTILE, "boot crash-at-fault"),
         ]),
     ),
     row(

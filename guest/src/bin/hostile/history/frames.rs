@@ -3,8 +3,7 @@
 
 use core::fmt;
 
-use xenocryst_guest::abi::domctl::{ArchDomainConfig, op as domctl};
-use xenocryst_guest::abi::domctl::{CreateDomain, Domctl, INTERFACE_VERSION, MaxMem};
+use xenocryst_guest::abi::domctl::op as domctl;
 use xenocryst_guest::abi::grant_table::{self, CacheFlush, cache_flag};
 use xenocryst_guest::abi::hypercall::number;
 use xenocryst_guest::abi::memory_op::{AcquireResource, MachphysMfnList, op, resource};
@@ -13,13 +12,11 @@ use xenocryst_guest::access;
 use xenocryst_guest::domain::Domain;
 use xenocryst_guest::mmu;
 
+use super::other::{self, OTHER, control};
 use super::{LIST, SPARE, call, call_with, spare};
 use crate::tell::tell;
 
 const SECTION: &str = "frames";
-/// Number of the domain that is made here.
-const OTHER: DomId = DomId(7);
-
 /// Everything of this file.
 pub fn all(domain: &Domain) {
     xsa_232_caches(domain);
@@ -72,7 +69,7 @@ fn xsa_232_caches(domain: &Domain) {
 }
 
 /// Asks for frames of a resource.
-fn acquire(who: DomId, kind: u16, id: u32, first: u64, count: u32) -> i64 {
+pub fn acquire(who: DomId, kind: u16, id: u32, first: u64, count: u32) -> i64 {
     let mut request = AcquireResource {
         domid: who,
         kind,
@@ -104,57 +101,9 @@ fn tell_acquired(what: fmt::Arguments<'_>, answer: i64) {
     tell(SECTION, format_args!("xsa_334 acquire {what}"), answer);
 }
 
-/// Makes a request about domain [`OTHER`].
-fn control(command: u32, data: [u64; 16]) -> i64 {
-    let mut request = Domctl {
-        cmd: command,
-        interface_version: INTERFACE_VERSION,
-        domain: OTHER,
-        pad: [0; 3],
-        data,
-    };
-    call(number::DOMCTL, [&raw mut request as u64, 0, 0, 0, 0])
-}
-
-/// A structure at the beginning of a request's data.
-fn data<T: Copy>(part: T) -> [u64; 16] {
-    let mut data = [0_u64; 16];
-    assert!(
-        size_of::<T>() <= size_of_val(&data),
-        "too large for a request"
-    );
-    // SAFETY: it fits, and any bytes make words.
-    unsafe { data.as_mut_ptr().cast::<T>().write_unaligned(part) };
-    data
-}
-
-/// Makes the other domain: without memory and vCPUs.
-fn make_domain() -> i64 {
-    control(
-        domctl::CREATEDOMAIN,
-        data(CreateDomain {
-            ssidref: 0,
-            handle: [7; 16],
-            flags: 0,
-            iommu_opts: 0,
-            max_vcpus: 1,
-            max_evtchn_port: 1023,
-            max_grant_frames: 4,
-            max_maptrack_frames: 4,
-            grant_opts: 1,
-            vmtrace_size: 0,
-            cpupool_id: 0,
-            arch: ArchDomainConfig {
-                emulation_flags: 0,
-                misc_flags: 0,
-            },
-        }),
-    )
-}
-
 /// A frame acquired of another domain stays while it is mapped, also when that domain is destroyed (I73).
 fn xsa_276_acquired(domain: &Domain) {
-    tell(SECTION, format_args!("another domain"), make_domain());
+    tell(SECTION, format_args!("another domain"), other::make(4));
     for (kind, id, first, count, name) in [
         (resource::GRANT_TABLE, 0, 0, 0, "no frame"),
         (resource::GRANT_TABLE, 2, 0, 1, "no such table"),
@@ -209,7 +158,5 @@ fn xsa_276_acquired(domain: &Domain) {
         format_args!("xsa_276 own page again"),
         super::map_spare(domain, 0, true),
     );
-    let gone =
-        (0..1_000_000).any(|_| control(domctl::MAX_MEM, data(MaxMem { max_memkb: 0 })) == -3);
-    tell(SECTION, format_args!("xsa_276 gone"), gone);
+    tell(SECTION, format_args!("xsa_276 gone"), other::is_gone());
 }

@@ -19,6 +19,10 @@ mod channels;
 mod flushes;
 mod frames;
 mod lists;
+mod lives;
+mod other;
+
+pub use lives::at_fault;
 
 /// Addresses that are not the guest's.
 const FORBIDDEN: [(u64, &str); 5] = [
@@ -40,6 +44,7 @@ pub fn all(domain: &Domain) {
     flushes::all(domain);
     lists::all(domain);
     frames::all(domain);
+    lives::all();
     channels::all(domain);
 }
 
