@@ -149,8 +149,11 @@ static uint64_t frames_of_the_living(uint64_t wanted)
         bool late = now() - began > PATIENCE;
         if (domains == 2 && (!wanted || all == wanted || late))
             return all;
-        if (late)
+        if (late) {
+            xc_send_debug_keys(xc, "q");
+            system("xl dmesg | tail -n 40 | grep '^(XEN)'");
             fail("%d domains are still there", domains);
+        }
         listen(&neighbour);
         usleep(2000);
     }

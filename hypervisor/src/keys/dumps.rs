@@ -111,6 +111,13 @@ pub fn domains() {
             },
             domain.memory.dirty_cpus()
         );
+        if domain.control.dead.load(Ordering::Relaxed) {
+            say!(
+                "  dead, but held: {} frames of its own, {} grants in use",
+                engine().owned_frames(domain.id),
+                engine().grants_in_use(&domain.grants.table)
+            );
+        }
         for vcpu in domain.each_vcpu() {
             let info = &vcpu.info;
             say!(
