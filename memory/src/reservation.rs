@@ -107,6 +107,7 @@ impl<M: MachineMemory> Engine<'_, M> {
                 frame.set_owner_word(OwnerWord::given_to(domain.id(), false));
             }
         }
+        self.take_back_from_the_dying(domain, (0..1u64 << order).map(|i| first.wrapping_add(i)));
     }
 
     /// One extent of `XENMEM_decrease_reservation`. Frames still mapped or pinned stay until the last reference goes.
@@ -401,6 +402,7 @@ impl<M: MachineMemory> Engine<'_, M> {
                 }
                 frame.set_type_word(TypeWord::NONE);
                 frame.set_owner_word(OwnerWord::given_to(domain.id(), false));
+                self.take_back_from_the_dying(domain, core::iter::once(mfn));
             }
         }
         self.free_blocks(&mut exchange);

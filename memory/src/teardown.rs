@@ -10,6 +10,7 @@ use crate::machine::MachineMemory;
 use crate::progress::{Budget, Progress};
 use crate::ptype::ENTRIES;
 use crate::seeded::Fault;
+use core::sync::atomic::{Ordering, fence};
 use xenocryst_abi::Mfn;
 
 #[cfg(test)]
@@ -30,6 +31,8 @@ impl<M: MachineMemory> Engine<'_, M> {
         budget: &mut Budget,
     ) -> Progress<()> {
         domain.set_dying();
+        // Against that in `take_back_from_the_dying`.
+        fence(Ordering::SeqCst);
         // Giving a claim back cannot fail.
         let _ = self.claim_frames(domain, 0);
         if self.finish_unwinding(domain, budget) == Progress::Preempted {
@@ -50,6 +53,27 @@ impl<M: MachineMemory> Engine<'_, M> {
             *cursor = cursor.wrapping_add(1);
         }
         Progress::Done(())
+    }
+
+    /// Looks once more at `domain`, to which these frames were given: if it began to die after it was asked whether it does,
+    /// they may have come too late for [`Engine::relinquish`], and are taken away again here (I48).
+    pub(crate) fn take_back_from_the_dying(
+        &self,
+        domain: &DomainMemory,
+        frames: impl Iterator<Item = Mfn>,
+    ) {
+        // Either it is seen here that the domain dies, or it is seen there that the frames are its own.
+        fence(Ordering::SeqCst);
+        if !domain.is_dying() {
+            return;
+        }
+        for mfn in frames {
+            if let Some(frame) = self.frame(mfn).filter(|frame| frame.get(domain.tag())) {
+                // Refused if it did not come too late.
+                let _ = self.drop_allocation(mfn);
+                self.put_general(mfn, frame);
+            }
+        }
     }
 
     fn relinquish_frame(

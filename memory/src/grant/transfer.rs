@@ -43,6 +43,7 @@ impl<M: MachineMemory> Engine<'_, M> {
                 self.forget_type(frame);
                 self.set_owner(frame, receiver.domain.id());
                 self.complete_transfer(state, reference, frame);
+                self.take_back_from_the_dying(receiver.domain, core::iter::once(frame));
                 Ok(())
             }
             Err(rule) => {
@@ -52,6 +53,7 @@ impl<M: MachineMemory> Engine<'_, M> {
                     self.forget_type(frame);
                 }
                 self.set_owner(frame, giver.id());
+                self.take_back_from_the_dying(giver, core::iter::once(frame));
                 Err(rule.refuse().value(u64::from(reference)))
             }
         }

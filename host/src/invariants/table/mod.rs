@@ -40,6 +40,7 @@ const PREEMPTED: &str = "memory/src/history/preempted.rs";
 const SHARING: &str = "host/src/boot_tests/sharing.rs";
 const WALK: &str = "memory/src/walk/tests.rs";
 
+const LAB: &str = "host/src/boot_tests/lab.rs";
 const CHECKED: &str = "host/src/boot_tests/checked.rs";
 const FETCHES: &str = "vcpu/src/fetches.rs";
 const HOSTILE: &str = "host/src/boot_tests/hostile.rs";

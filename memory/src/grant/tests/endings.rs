@@ -140,3 +140,30 @@ fn the_first_mappings_of_a_prepared_track_take_no_memory() {
     p.b.engine.take_handle(&p.track).unwrap();
     assert_eq!(p.b.engine.free_frame_count(), before - 1);
 }
+
+/// Between the look at whether it dies and the frame's arrival, the receiver may die and have all its memory taken.
+#[test]
+fn a_frame_that_arrives_after_the_receivers_memory_was_taken_is_taken_too() {
+    let p = pair();
+    let frame = p.b.page();
+    p.grant_to(9, f::ACCEPT_TRANSFER, p.b.d.id(), Mfn::new(0x77));
+    let free = p.b.engine.free_frame_count();
+    let word = at(p.b.engine.grant_frame(&p.table, 0).unwrap(), 9);
+    let barrier = p.b.engine.machine().stop_at_read(Maddr::new(word));
+    let (engine, giver, granter) = (&p.b.engine, &p.b.d, p.granter());
+    let result = std::thread::scope(|scope| {
+        let transfer = scope.spawn(|| engine.transfer_grant(giver, frame, &granter, 9));
+        barrier.wait();
+        p.g.set_dying();
+        let budget = &mut Budget::unlimited();
+        let taken = p.b.engine.relinquish(&p.g, &mut Mfn::new(0), budget);
+        assert_eq!(taken, Progress::Done(()));
+        barrier.wait();
+        transfer.join().expect("it does not panic")
+    });
+    assert_eq!(result, Ok(()));
+    assert_eq!(p.b.engine.owned_frames(p.g.id()), 0);
+    assert!(p.b.info(frame).is_free);
+    assert_eq!(p.b.engine.free_frame_count(), free + 1);
+    p.check();
+}

@@ -202,3 +202,41 @@ fn grant_frames_can_be_no_tables_and_not_given_back() {
     assert!(p.b.engine.decrease_extent(&p.b.d, frame, 0).is_err());
     p.check();
 }
+
+/// Whoever looks while a table grows sees the frames of its size so far, all there and empty, or those of the new one (I50).
+#[test]
+fn a_table_that_grows_is_never_seen_larger_than_it_is() {
+    for version in [1, 2] {
+        for _ in 0..100 {
+            let p = pair_of(version);
+            let (engine, table, granter) = (&p.b.engine, &p.table, p.granter());
+            let per_frame = if version == 1 { 512 } else { 256 };
+            std::thread::scope(|scope| {
+                let grower = scope.spawn(|| {
+                    for frames in 2..=4 {
+                        engine.grow_grant_table(&granter, frames).unwrap();
+                    }
+                });
+                let mut seen = 0;
+                while seen < 4 {
+                    seen = engine.grant_frame_count(table);
+                    for index in 0..seen {
+                        let frame = engine.grant_frame(table, index).expect("counted");
+                        assert_eq!(p.b.peek(frame, 511), 0);
+                    }
+                    // An entry that there is, but that grants nothing: all that is kept of it is there.
+                    let last = seen * per_frame - 1;
+                    refused(
+                        engine.transfer_grant(&p.b.d, p.s.data, &granter, last),
+                        Rule::FrameInUse,
+                    );
+                }
+                grower.join().expect("it grows");
+            });
+            let last = 4 * per_frame;
+            let beyond = engine.transfer_grant(&p.b.d, p.s.data, &granter, last);
+            refused(beyond, Rule::GrantTransfer);
+            p.check();
+        }
+    }
+}
