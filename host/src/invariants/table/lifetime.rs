@@ -60,7 +60,7 @@ pub(super) const ROWS: &[Invariant] = &[
                     "a_frame_that_comes_back_from_a_refused_transfer_is_still_known_to_have_been_a_table",
                 ),
             ],
-            "no test of the fence that hypervisor/src/arch/tlb.rs puts before the clock: no emulated CPU holds a store back",
+            "needs a CPU that holds stores back, to show the fence that hypervisor/src/arch/tlb.rs puts before the clock: no emulated one does",
         ),
     ),
     row(
