@@ -5,9 +5,6 @@
 use core::fmt::{self, Write};
 use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 
-use xenocryst_abi::event_channel;
-use xenocryst_abi::hypercall::number;
-
 use crate::domain::Domain;
 use crate::hypercall;
 
@@ -116,18 +113,7 @@ fn ring_write(page: u64, text: &[u8]) {
 
 /// Tells the other end of the ring.
 fn notify() {
-    let send = event_channel::Send {
-        port: PORT.load(Ordering::Relaxed),
-    };
-    let arguments = [
-        u64::from(event_channel::op::SEND),
-        &raw const send as u64,
-        0,
-        0,
-        0,
-    ];
-    // SAFETY: an event to the other end; nothing of ours changes.
-    unsafe { hypercall::call(number::EVENT_CHANNEL_OP, arguments) };
+    hypercall::notify(PORT.load(Ordering::Relaxed));
 }
 
 /// Prints a line.

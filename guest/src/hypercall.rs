@@ -6,7 +6,7 @@
 use core::arch::asm;
 
 use xenocryst_abi::hypercall::number;
-use xenocryst_abi::{console, sched};
+use xenocryst_abi::{console, event_channel, sched};
 
 /// Makes the hypercall `number` with up to five arguments; the answer is the hypervisor's RAX: zero or more, or a
 /// negated [`xenocryst_abi::Errno`].
@@ -47,6 +47,20 @@ pub fn console_write(text: &[u8]) {
     ];
     // SAFETY: the hypervisor reads the text and changes nothing.
     unsafe { call(number::CONSOLE_IO, arguments) };
+}
+
+/// Tells the other end of the event channel `port`.
+pub fn notify(port: u32) {
+    let send = event_channel::Send { port };
+    let arguments = [
+        u64::from(event_channel::op::SEND),
+        &raw const send as u64,
+        0,
+        0,
+        0,
+    ];
+    // SAFETY: an event to the other end; nothing of ours changes.
+    unsafe { call(number::EVENT_CHANNEL_OP, arguments) };
 }
 
 /// Ends the domain for `reason` ([`sched::shutdown`]).

@@ -7,7 +7,7 @@ use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 
 use xenocryst_abi::hypercall::number;
 use xenocryst_abi::shared_info::SharedInfo;
-use xenocryst_abi::{Vaddr, event_channel, sched};
+use xenocryst_abi::{Vaddr, sched};
 
 use crate::domain::Domain;
 use crate::{hypercall, trap};
@@ -161,16 +161,7 @@ impl Store {
 
     /// Tells the store to look.
     fn notify(&self) {
-        let send = event_channel::Send { port: self.port };
-        let arguments = [
-            u64::from(event_channel::op::SEND),
-            &raw const send as u64,
-            0,
-            0,
-            0,
-        ];
-        // SAFETY: an event to the other end; nothing of ours changes.
-        unsafe { hypercall::call(number::EVENT_CHANNEL_OP, arguments) };
+        hypercall::notify(self.port);
     }
 
     /// Waits for the store's event, which may have come already; it may also come for something seen before.

@@ -124,6 +124,11 @@ gone_now() {
     ! xl domid "$1" && ! xl list | grep -q -e '^(null)' -e "^$1 "
 }
 
+# frames_free: how many frames nobody has.
+frames_free() {
+    frames counts | sed -n 's/^free=//p'
+}
+
 # Frames that the hypervisor's own heap may keep of those that it used for guests: none of Xenocryst's.
 kept=0
 grep -q xenocryst /sys/hypervisor/version/extra || kept=2048

@@ -4,11 +4,8 @@
 cycles=${cycles:-200}
 linux=${linux:-20}
 
-free() {
-    frames | sed -n 's/^free=//p'
-}
 settled() {
-    [ "$(free)" = "$free_at_start" ]
+    [ "$(frames_free)" = "$free_at_start" ]
 }
 has() {
     xl list "$1" | sed -n 2p | grep -qE "^$1 +[0-9]+ +$2 "
@@ -44,7 +41,7 @@ kernel vmlinux
 # The first guest leaves dom0 with a few more frames of its own in use; the count begins after it.
 step first cycle
 await 10 false
-free_at_start=$(free)
+free_at_start=$(frames_free)
 say frames-free "$free_at_start"
 number=1
 while [ $number -le "$cycles" ]; do
@@ -55,5 +52,5 @@ while [ $number -le "$cycles" ]; do
     step audit-$number audited || break
     number=$((number + 1))
 done
-say frames-free-at-the-end "$(free)"
+say frames-free-at-the-end "$(frames_free)"
 step list xl list

@@ -3,11 +3,8 @@
 # often. No frame is lost, and its neighbour notices nothing.
 kills=${kills:-20}
 
-free() {
-    frames | sed -n 's/^free=//p'
-}
 settled() {
-    [ "$(free)" = "$free_at_start" ]
+    [ "$(frames_free)" = "$free_at_start" ]
 }
 
 dd if=/dev/zero of=/tmp/disk bs=1M count=8
@@ -36,7 +33,7 @@ kill_one() {
 
 step first kill_one 0
 await 10 false
-free_at_start=$(free)
+free_at_start=$(frames_free)
 number=1
 while [ $number -le "$kills" ]; do
     step kill-$number kill_one $number || break

@@ -1,10 +1,6 @@
 # machine: mem=2048 dom0=640 smp=2 seconds=7200
 # Every command of xl that a person managing guests uses, on guests of 1 to 4 vCPUs.
 
-# Frames that nobody has, once what died has been cleared away.
-frames_free() {
-    frames | sed -n 's/^free=//p'
-}
 settled() {
     [ "$(frames_free)" -ge "$1" ]
 }

@@ -1,11 +1,8 @@
 # machine: mem=8192 dom0=640 smp=2 seconds=3600
 # Guests from small to large, and what the larger ones give back.
 
-free() {
-    frames | sed -n 's/^free=//p'
-}
 settled() {
-    [ "$(free)" -le "$free_at_start" ] && [ "$(free)" -ge $((free_at_start - kept)) ]
+    [ "$(frames_free)" -le "$free_at_start" ] && [ "$(frames_free)" -ge $((free_at_start - kept)) ]
 }
 
 # The first guest leaves dom0 with a few more frames of its own in use; the count begins after it.
@@ -18,7 +15,7 @@ for size in 32 32 64 512 2048; do
     step smaller-$size await 60 sh -c "xl list tiny | sed -n 2p | grep -E '^tiny +[0-9]+ +$((size - 16)) '"
     step destroy-$size xl destroy tiny
     step gone-$size gone tiny
-    [ -n "$free_at_start" ] || { await 10 false; free_at_start=$(free); }
+    [ -n "$free_at_start" ] || { await 10 false; free_at_start=$(frames_free); }
     step frames-$size await 30 settled
 done
 for size in 96 1024 4096; do

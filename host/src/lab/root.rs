@@ -133,8 +133,8 @@ pub fn dom0_initrd(workspace: &Workspace, kernel: &DebianKernel) -> Result<PathB
     Ok(file)
 }
 
-/// The ELF image in Debian's kernel: guests of it are created without unpacking it each time, which takes three times as
-/// long as everything else.
+/// The ELF image in Debian's kernel: guests of it are created without unpacking it each time, which takes most of the time
+/// that it takes to create one.
 fn unpacked_kernel(workspace: &Workspace, kernel: &DebianKernel) -> Result<PathBuf> {
     let to = workspace.lab().join("vmlinux");
     let changed = |file: &Path| fs::metadata(file).and_then(|data| data.modified());

@@ -201,7 +201,7 @@ fn choose_queued(cpu: u32, now: u64) -> Option<Option<&'static Vcpu>> {
 /// looks after other CPUs.
 fn end_of_slice(cpu: u32, queue: &RunQueue<Entry>, now: u64) -> u64 {
     let turn = queue.deadline();
-    if turn != NEVER || queue.running().is_none() || smp::online_mask() & !(1 << cpu) == 0 {
+    if turn != NEVER || queue.running().is_none() || is_alone(cpu) {
         return turn;
     }
     let relief = &RELIEF[cpu as usize % MAX_CPUS];
@@ -211,6 +211,11 @@ fn end_of_slice(cpu: u32, queue: &RunQueue<Entry>, now: u64) -> u64 {
     relief.load(Ordering::Relaxed)
 }
 
+/// Whether no other CPU than `cpu` runs guests.
+fn is_alone(cpu: u32) -> bool {
+    smp::online_mask() & !(1 << cpu) == 0
+}
+
 /// Takes over a vCPU that waits for another CPU, if this one runs a single vCPU which has yielded, or has not had to share
 /// for a while. So what yields to somebody who waits elsewhere yields to him, and three that compute on two CPUs
 /// each get two thirds of one in the long run.
@@ -218,6 +223,9 @@ fn relieve(cpu: u32, now: u64) {
     let Some(queue) = QUEUES.get(cpu as usize) else {
         return;
     };
+    if is_alone(cpu) {
+        return;
+    }
     let due = {
         let queue = queue.lock();
         let long = RELIEF[cpu as usize % MAX_CPUS].load(Ordering::Relaxed) <= now;

@@ -1,8 +1,7 @@
 //! A PV kernel that has as much memory as it is asked to have, and does nothing else.
 //!
 //! `xl mem-set` writes how much into the store; the kernel watches that key, gives frames back or gets new ones, and says
-//! so. It starts in a hundredth of the time that Linux takes, so that scripts can create and destroy such guests by the
-//! hundred. New frames must come empty, and one that is given back has been written to.
+//! so. It starts much sooner than Linux, so that scripts can create and destroy such guests by the hundred. New frames must come empty, and one that is given back has been written to.
 //! Neighbours: `host/lab/scripts/cycles.sh` and `sizes.sh`, which run it.
 #![no_std]
 #![no_main]
