@@ -93,10 +93,14 @@ macro_rules! kernel {
     };
 }
 
-/// Says where, and crashes the domain.
+/// Says what and where in one line, and crashes the domain.
 #[panic_handler]
 fn panic(info: &PanicInfo<'_>) -> ! {
-    crate::println!("guest panic: {info}");
+    let message = info.message();
+    match info.location() {
+        Some(at) => crate::println!("guest panic: {message} ({at})"),
+        None => crate::println!("guest panic: {message}"),
+    }
     hypercall::shutdown(xenocryst_abi::sched::shutdown::CRASH)
 }
 

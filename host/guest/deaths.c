@@ -185,11 +185,11 @@ static void await_beat(void)
 static unsigned round_of_deaths(bool everybody)
 {
     char options[128];
-    const char *zeroed = getenv("DEATHS_ZEROED") ? "zeroed" : "";
+    const char *strict = getenv("DEATHS_STRICT") ? "strict" : "";
     for (struct guest *guest = victims; guest < victims + VICTIMS; guest++) {
         if (guest->id || (guest != victims && random_below(3) == 0))
             continue;
-        snprintf(options, sizeof options, "ops=all %s peer=%u seed=%u beat=100000", zeroed, neighbour.id, random_below(1 << 30));
+        snprintf(options, sizeof options, "ops=all %s peer=%u seed=%u beat=100000", strict, neighbour.id, random_below(1 << 30));
         start(guest, options);
     }
     usleep(random_below(60000));
@@ -233,7 +233,7 @@ int main(int argc, char **argv)
             continue;
         checked = killed;
         /* Xen's own heap keeps some frames, and may get some back. */
-        bool exact = getenv("DEATHS_ZEROED");
+        bool exact = getenv("DEATHS_STRICT");
         uint64_t all = frames_of_the_living(exact ? at_first : 0);
         if (exact ? all != at_first : all + 2048 < at_first)
             fail("after %u deaths: %llu frames, at first %llu", killed, (unsigned long long)all, (unsigned long long)at_first);

@@ -8,7 +8,7 @@ every=${every:-5}
 ops=${ops:-all}
 
 # Real Xen has no audit, leaves in a frame what a living domain had there, and keeps some frames for its own heap.
-frames | grep -q '^audit=' && ours=1 && zeroed=zeroed
+frames | grep -q '^audit=' && ours=1 && strict=strict
 
 # random LIMIT: sets $random to a number below LIMIT that follows from the seed and the numbers before.
 state=$seed
@@ -26,7 +26,7 @@ churner() {
         echo "name = '$churner_name'"
         echo "kernel = '/boot/pv-churn'"
         echo "memory = 16"
-        echo "extra = 'ops=$ops $zeroed $*'"
+        echo "extra = 'ops=$ops $strict $*'"
     } > "/tmp/$churner_name.cfg"
     xl create -q -e -p "/tmp/$churner_name.cfg"
 }

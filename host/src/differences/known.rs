@@ -175,4 +175,10 @@ pub const KNOWN: &[Known] = &[
         ours: "like the first true, nothing left true",
         reason: "Xen gives some of a dead domain's frames back later.",
     },
+    Known {
+        line: "hostile frames: transfer to",
+        xen: "named -22",
+        ours: "named 0",
+        reason: "A refusal changes nothing: the frame stays the giver's. Xen has taken it by then, and frees it.",
+    },
 ];

@@ -1,7 +1,7 @@
 //! Frames that come and go: given back, got again, exchanged for others.
 //!
 //! What it keeps true: the P2M names exactly the frames at the end of memory that the domain has; a frame that is new to
-//! the domain holds nothing (`zeroed` on the command line: real Xen promises it only for those of dead domains).
+//! the domain holds nothing (`strict` on the command line: real Xen promises it only for those of dead domains).
 
 use xenocryst_guest::abi::grant_table::entry_flag;
 use xenocryst_guest::abi::hypercall::number;
@@ -285,12 +285,25 @@ impl Churn<'_> {
                 arena::store(address, mark);
                 zero
             });
-            assert!(zero || !self.zeroed, "a new frame holds something");
+            assert!(zero || !self.strict, "a new frame holds something");
         }
     }
 
     /// Says in the M2P which places frames are for.
     fn name(&mut self, places: &[usize]) {
+        let answer = self.try_to_name(places);
+        assert_eq!(answer, 0, "naming {} frames", places.len());
+        self.tally
+            .add(Kind::M2p, places.len() as u64, places.len() as u64);
+    }
+
+    /// Whether the frame of a place can be named in the M2P, as the domain's frames can.
+    pub fn names(&self, place: usize) -> bool {
+        self.try_to_name(&[place]) == 0
+    }
+
+    /// Asks for the frames of places to be named in the M2P.
+    fn try_to_name(&self, places: &[usize]) -> i64 {
         let mut list = [MmuUpdate { ptr: 0, val: 0 }; PLACES];
         for (update, place) in list.iter_mut().zip(places) {
             update.ptr = self.reserve_mfn(*place).maddr().raw() | command::MACHPHYS_UPDATE;
@@ -304,10 +317,7 @@ impl Churn<'_> {
             0,
         ];
         // SAFETY: only the M2P of frames at the end of memory.
-        let answer = unsafe { hypercall::call(number::MMU_UPDATE, arguments) };
-        assert_eq!(answer, 0, "naming {} frames", places.len());
-        self.tally
-            .add(Kind::M2p, places.len() as u64, places.len() as u64);
+        unsafe { hypercall::call(number::MMU_UPDATE, arguments) }
     }
 
     /// Says again which places frames are for.

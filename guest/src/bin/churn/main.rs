@@ -8,8 +8,8 @@
 //!
 //! Options on its command line: `seed=N`; `peer=N` (a domain to turn to often); `ops=all` or some of `map,copy,transfer,
 //! balloon,exchange,table,tree`; `steady` (its grant table and records of mappings keep their size, so that frames can be
-//! counted while it runs); `zeroed` (new frames must be empty: so on Xenocryst, not on Xen); `beat=N` (operations from one
-//! line of counts to the next).
+//! counted while it runs); `strict` (new frames must be empty, and a refused transfer must leave the frame: so on Xenocryst, not
+//! on Xen); `beat=N` (operations from one line of counts to the next).
 #![no_std]
 #![no_main]
 
@@ -58,7 +58,8 @@ struct Churn<'d> {
     steps: u64,
     /// Whether grants are to be written anew.
     stale: bool,
-    zeroed: bool,
+    /// Whether it must be as only Xenocryst promises.
+    strict: bool,
     steady: bool,
 }
 
@@ -102,7 +103,7 @@ fn main(domain: &Domain) -> ! {
         tally: Tally::new(),
         steps: 0,
         stale: false,
-        zeroed: domain.has_option("zeroed"),
+        strict: domain.has_option("strict"),
         steady: domain.has_option("steady"),
     };
     churn.begin();

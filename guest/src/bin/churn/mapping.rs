@@ -187,7 +187,7 @@ impl Churn<'_> {
     /// A frame that comes and goes holds nothing but what these guests put there.
     pub fn check_passing(&self, word: u64, granter: u16) {
         assert!(
-            !self.zeroed || arena::is_ours(word),
+            !self.strict || arena::is_ours(word),
             "a frame of domain {granter} begins with {word:#x}"
         );
     }

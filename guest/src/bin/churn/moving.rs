@@ -188,6 +188,9 @@ impl Churn<'_> {
                     target.reference()
                 );
                 self.gave(place);
+            } else if !self.names(place) {
+                assert!(!self.strict, "a refused transfer took a frame");
+                self.gave(place);
             }
         }
     }

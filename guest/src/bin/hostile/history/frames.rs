@@ -1,17 +1,18 @@
-//! Frames behind other owners: those of the system's (XSA-232), and those of another domain, acquired (XSA-276, 334) or
-//! pinned with what must not be in a table (XSA-273).
+//! Frames behind other owners: those of the system's (XSA-232), those of another domain, acquired (XSA-276, 334) or
+//! pinned with what must not be in a table (XSA-273), and those given to who does not take them.
 
 use core::fmt;
 
 use xenocryst_guest::abi::domctl::op as domctl;
-use xenocryst_guest::abi::grant_table::{self, CacheFlush, cache_flag};
+use xenocryst_guest::abi::grant_table::{self, CacheFlush, Transfer, cache_flag};
 use xenocryst_guest::abi::hypercall::number;
 use xenocryst_guest::abi::memory_op::{AcquireResource, MachphysMfnList, op, resource};
 use xenocryst_guest::abi::{DomId, Vaddr};
 use xenocryst_guest::access;
-use xenocryst_guest::domain::Domain;
+use xenocryst_guest::domain::{Domain, pfn_of};
 use xenocryst_guest::mmu;
 
+use super::lists::{take, update_m2p};
 use super::other::{self, OTHER, control};
 use super::{LIST, SPARE, call, call_with, spare};
 use crate::tell::tell;
@@ -22,6 +23,7 @@ pub fn all(domain: &Domain) {
     xsa_232_caches(domain);
     xsa_334_resources();
     xsa_276_acquired(domain);
+    refused_gifts(domain);
 }
 
 /// Caches of frames that no domain with grants owns (I62), and of this domain's.
@@ -159,4 +161,42 @@ fn xsa_276_acquired(domain: &Domain) {
         super::map_spare(domain, 0, true),
     );
     tell(SECTION, format_args!("xsa_276 gone"), other::is_gone());
+}
+
+/// Frames that are transferred to who does not take them: the answer, and that to naming them in the M2P afterwards, which only
+/// their owner may.
+fn refused_gifts(domain: &Domain) {
+    const UNUSED: u32 = 8;
+    let pfn = pfn_of(SPARE.address(0));
+    super::unmap_spare(0);
+    for (who, reference, name) in [
+        (DomId(99), UNUSED, "nobody"),
+        (DomId::SELF, UNUSED, "itself"),
+        (DomId(0), UNUSED, "who accepts none"),
+        (DomId(0), u32::MAX, "an entry that is none"),
+    ] {
+        let mut request = Transfer {
+            mfn: spare(domain, 0),
+            domid: who,
+            pad0: 0,
+            gref: reference,
+            status: 99,
+            pad1: [0; 3],
+        };
+        let operation = u64::from(grant_table::op::TRANSFER);
+        let arguments = [operation, &raw mut request as u64, 1, 0, 0];
+        let answer = call(number::GRANT_TABLE_OP, arguments);
+        let named = update_m2p(request.mfn.raw(), pfn);
+        let what = format_args!("transfer to {name}");
+        tell(
+            SECTION,
+            what,
+            format_args!("{answer} status {} named {named}", request.status),
+        );
+        if named != 0 {
+            take(domain, pfn, op::POPULATE_PHYSMAP, 0);
+        }
+    }
+    let mapped = super::map_spare(domain, 0, true);
+    tell(SECTION, format_args!("transfer page mapped again"), mapped);
 }

@@ -197,7 +197,7 @@ fn release(domain: &Domain, pfn: Pfn) -> bool {
 }
 
 /// Gets a frame for `pfn`; whether there was one.
-fn take(domain: &Domain, pfn: Pfn, kind: u32, flags: u32) -> bool {
+pub fn take(domain: &Domain, pfn: Pfn, kind: u32, flags: u32) -> bool {
     let mut frame = pfn.raw();
     let mut request = reservation(&raw mut frame as u64, 1, flags);
     let done = call_with(number::MEMORY_OP, u64::from(kind), &mut request) == 1;
@@ -210,11 +210,11 @@ fn take(domain: &Domain, pfn: Pfn, kind: u32, flags: u32) -> bool {
 }
 
 /// Tells the M2P that `frame` is `pfn`.
-fn update_m2p(frame: u64, pfn: Pfn) {
+pub fn update_m2p(frame: u64, pfn: Pfn) -> i64 {
     super::update(
         frame << 12 | xenocryst_guest::abi::mmu::command::MACHPHYS_UPDATE,
         pfn.raw(),
-    );
+    )
 }
 
 /// What only domains with translated memory may have done to them (I69): refused, and every page stays where it was.
