@@ -1,7 +1,8 @@
 //! `HYPERVISOR_domctl`: what tools do to domains.
 //!
 //! Keeps true: only the control domain is obeyed, with the interface's own version; the request is copied once; one request
-//! is carried out at a time, and whoever comes meanwhile comes again; what takes long is continued by the same call.
+//! is carried out at a time, and whoever comes meanwhile comes again (others are refused without waiting or making anybody
+//! wait); what takes long is continued by the same call.
 //! Neighbours: `domain::create`, `domain::destroy`, `domain::grave`; [`describe`] serves `sysctl` too.
 
 mod context;
@@ -98,18 +99,28 @@ pub fn handle(call: &Call) -> Answer {
     if !caller.privileged && !refuses_by_itself(command) {
         return Err(EPERM.into());
     }
-    if caller.privileged {
+    // Who will be refused whatever was said must not keep the control domain waiting: no turn for those.
+    let _turn = if caller.privileged {
         grave::sweep();
-    }
-    let Some(_guard) = ONE_AT_A_TIME.try_lock() else {
-        return request.again();
+        let Some(turn) = ONE_AT_A_TIME.try_lock() else {
+            return request.again();
+        };
+        Some(turn)
+    } else {
+        None
     };
+    carry_out(&request, found)
+}
+
+/// Does what `request` says, of a domain that was there when the call began, if it is `found`.
+fn carry_out(request: &Request<'_>, found: Option<&'static Domain>) -> Answer {
+    let (command, asked) = (request.copy.cmd, request.copy.domain);
     match command {
-        op::CREATEDOMAIN => lifecycle::create(&request),
-        op::GETDOMAININFO => info::domain(&request),
+        op::CREATEDOMAIN => lifecycle::create(request),
+        op::GETDOMAININFO => info::domain(request),
         // The sweep may have freed it.
         _ => match domain::find(asked) {
-            Some(domain) => of_domain(&request, domain),
+            Some(domain) => of_domain(request, domain),
             None if found.is_none() => no_domain(command),
             None => Err(ESRCH.into()),
         },
