@@ -3,8 +3,9 @@
 //! Keeps true: the block is [`STACK_SIZE`] bytes, aligned to its size, so that the running CPU is found by masking
 //! `rsp` and neither FS nor GS, which are the guest's, is ever needed. Inside the block the lowest pages are the
 //! stacks of the vectors that can arrive at any instruction (double fault, NMI, machine check, debug) and the CPU's
-//! descriptors; the rest is the primary stack, which grows down from the guest register frame.
-//! Neighbours: `arch::entry` (assembly that relies on the offsets asserted here), `arch::gdt` (TSS), `domain`.
+//! descriptors; the rest is the primary stack, which grows down from the guest register frame. Below each stack is a page that
+//! is not mapped.
+//! Neighbours: `arch::entry` (assembly that relies on the offsets asserted here), `arch::cpu_block`, `domain`.
 
 use core::cell::Cell;
 use core::mem::{offset_of, size_of};
@@ -12,10 +13,10 @@ use core::sync::atomic::{AtomicU32, Ordering};
 
 use crate::domain::Vcpu;
 
-/// Bytes of one CPU's stack block, and its alignment. Building dom0 runs on the boot CPU's and needs a third of it.
+/// Bytes of one CPU's stack block, and its alignment.
 pub const STACK_SIZE: usize = 128 * 1024;
-/// Bytes of each special-vector stack at the bottom of the block.
-pub const IST_STACK_SIZE: usize = 4096;
+/// Bytes of each special-vector stack at the bottom of the block. A double fault's prints a report.
+pub const IST_STACK_SIZE: usize = 8192;
 /// The most CPUs this build drives (one bit each in a `u64` mask).
 pub const MAX_CPUS: usize = 64;
 

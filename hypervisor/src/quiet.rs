@@ -9,7 +9,7 @@
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use crate::arch::{apic, control, gdt, smp};
+use crate::arch::{apic, control, cpu_block, smp};
 use crate::keys;
 use crate::percpu::{CpuInfo, this_cpu, work};
 use crate::sync::{Mutex, Rank};
@@ -77,7 +77,7 @@ pub fn enter(cpu: &CpuInfo) {
         (meeting.called, meeting.present) = (true, mine);
     }
     for other in (0..u64::BITS).filter(|other| smp::online_mask() & !mine & 1 << other != 0) {
-        if let Some(info) = gdt::cpu_info(other) {
+        if let Some(info) = cpu_block::cpu_info(other) {
             info.raise(work::QUIET);
             apic::send_ipi(other, apic::EVENT_CHECK_VECTOR);
         }

@@ -8,7 +8,7 @@ use core::arch::asm;
 
 use xenocryst_boot::cmdline::Options;
 
-use crate::arch::{acpi, apic, calibrate, cpu, entry, gdt, pic, rtc, smp};
+use crate::arch::{acpi, apic, calibrate, cpu, cpu_block, entry, gdt, pic, rtc, smp};
 use crate::console::{self, Level, Source, log, say};
 use crate::mm::early::EarlyMemory;
 use crate::percpu::{this_cpu, work};
@@ -24,7 +24,7 @@ pub extern "C" fn kmain(magic: u32, at: u32) -> ! {
     options::init(info.options());
     announce();
     init_board();
-    let stack = gdt::make_block(0, apic::own_id());
+    let stack = cpu_block::make_block(0, apic::own_id());
     // SAFETY: the block is new; nothing on the boot stack is needed again. The call's return address keeps the stack aligned
     // as a call does.
     unsafe {

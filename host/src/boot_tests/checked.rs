@@ -6,6 +6,7 @@
 
 use anyhow::{Result, ensure};
 
+use super::debug_keys::SWITCH;
 use super::{BOOT, BootTest, COMMAND, Context, check, devices, hostile, power_off};
 use crate::lab::{self, LabMachine, Script};
 use crate::pv_guest::PvGuest;
@@ -24,6 +25,10 @@ pub const TESTS: &[BootTest] = &[
     BootTest {
         name: "checked-devices",
         run: |context| on_checked(context, devices::virtio),
+    },
+    BootTest {
+        name: "checked-stacks",
+        run: |context| on_checked(context, stacks),
     },
     BootTest {
         name: "checked-lab",
@@ -64,6 +69,14 @@ fn debian(context: &Context) -> Result<()> {
     check(&mut vm, "hypercall audit", COMMAND)?;
     no_complaint(&vm.transcript())?;
     power_off(vm)
+}
+
+/// Running off a stack ends with a report that says so.
+fn stacks(context: &Context) -> Result<()> {
+    let mut vm = context.shell(&context.debian())?;
+    vm.type_line(&format!("{SWITCH}o"))?;
+    vm.expect("Panic: CPU 0 ran off its stack at 0x[0-9a-f]+$", COMMAND)?;
+    Ok(())
 }
 
 /// Debian's `xl` makes a domain and destroys it.

@@ -22,7 +22,7 @@ pub const TESTS: &[BootTest] = &[
 ];
 
 /// What switches the input between dom0 and the hypervisor.
-const SWITCH: &str = "\x01\x01\x01";
+pub const SWITCH: &str = "\x01\x01\x01";
 /// What the audit of a machine ends with in which nothing is wrong.
 const CLEAN: &str = r"^\(XEN\) audit: \d+ frames, \d+ tables, 0 discrepancies, \d+ ms$";
 

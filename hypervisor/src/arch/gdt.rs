@@ -1,14 +1,15 @@
-//! Each CPU's own descriptor page, task state segment, interrupt table and SYSCALL registers.
+//! Each CPU's own descriptor page, interrupt table and SYSCALL registers.
 //!
 //! Keeps true: the hypervisor's descriptors stand at the selectors of the ABI (`FLAT_RING3_*`, from 0xe000 up, one page
 //! above the 14 pages a guest may fill), so that they are the same whatever descriptor table a guest installs.
-//! Neighbours: `arch::entry` (the stubs), `domain::descriptors` (a guest's own table below the reserved page).
+//! Neighbours: `arch::cpu_block` (where the page lies), `arch::entry` (the stubs), `domain::descriptors` (a guest's own table
+//! below the reserved page).
 
 use core::arch::asm;
-use core::mem::{offset_of, size_of};
+use core::mem::size_of;
 
+use super::cpu_block::{Tss, reserved_page};
 use super::entry;
-use crate::percpu::{CPU_INFO_SIZE, CpuInfo, IST_STACK_SIZE, MAX_CPUS, STACK_SIZE};
 
 /// First selector of the reserved page (`FIRST_RESERVED_GDT_BYTE`).
 pub const FIRST_RESERVED: u64 = 14 * 4096;
@@ -23,35 +24,9 @@ const TSS_SELECTOR: u16 = 0xe040;
 /// The local descriptor table's selector.
 pub const LDT_SELECTOR: u16 = 0xe050;
 
-/// The 64-bit task state segment (CPU manual volume 3, "64-bit TSS"), without an I/O bitmap: ring 3 has no port.
-#[repr(C, packed(4))]
-struct Tss {
-    reserved0: u32,
-    rsp: [u64; 3],
-    reserved1: u64,
-    ist: [u64; 7],
-    reserved2: u64,
-    reserved3: u16,
-    io_bitmap: u16,
-}
-const _: () = assert!(size_of::<Tss>() == 104);
-
-/// One CPU's stacks, descriptor page and task state segment, aligned to its size.
-#[repr(C, align(131072))]
-pub struct CpuBlock {
-    special: [[u8; IST_STACK_SIZE]; SPECIAL_STACKS],
-    gdt: GdtPage,
-    tss: Tss,
-    stack: [u8; STACK_SIZE - (SPECIAL_STACKS + 1) * 4096 - size_of::<Tss>()],
-}
-const _: () = assert!(size_of::<CpuBlock>() == STACK_SIZE);
-
-/// Vectors with a stack of their own.
-const SPECIAL_STACKS: usize = 4;
-
 /// The page of the hypervisor's descriptors at [`FIRST_RESERVED`].
 #[repr(C, align(4096))]
-struct GdtPage([u64; 512]);
+pub struct GdtPage([u64; 512]);
 
 #[repr(C, packed)]
 struct TablePointer {
@@ -63,64 +38,10 @@ struct TablePointer {
 struct Idt([[u64; 2]; 256]);
 
 static IDT: spin::Once<Idt> = spin::Once::new();
-static BLOCKS: [spin::Once<usize>; MAX_CPUS] = [const { spin::Once::new() }; MAX_CPUS];
-
-/// The address of the `CpuInfo` of `cpu`, once its block was made.
-pub fn cpu_info(cpu: u32) -> Option<&'static CpuInfo> {
-    let block = *BLOCKS.get(cpu as usize)?.get()?;
-    // SAFETY: blocks are leaked, aligned, and hold an initialised CpuInfo at the top of their stack.
-    Some(unsafe { &*((block + STACK_SIZE - CPU_INFO_SIZE) as *const CpuInfo) })
-}
-
-/// The linear address of `cpu`'s reserved descriptor page, once its block was made.
-pub fn reserved_page(cpu: u32) -> Option<u64> {
-    let block = *BLOCKS.get(cpu as usize)?.get()?;
-    Some((block + offset_of!(CpuBlock, gdt)) as u64)
-}
-
-/// Makes `cpu`'s block. Returns the top of the stack that the CPU is to run on.
-///
-/// # Panics
-/// If the CPU number is out of range or already used.
-pub fn make_block(cpu: u32, apic_id: u32) -> u64 {
-    let layout = core::alloc::Layout::new::<CpuBlock>();
-    // SAFETY: the layout has a size; a null answer is checked; all-zero bytes are a valid CpuBlock.
-    let block = unsafe { alloc::alloc::alloc_zeroed(layout) }.cast::<CpuBlock>();
-    assert!(!block.is_null(), "no memory for CPU {cpu}'s stacks");
-    // SAFETY: freshly allocated, zeroed, exclusively ours, and never freed.
-    let block = unsafe { &mut *block };
-    let base = core::ptr::from_ref(block) as usize;
-    let info = base + STACK_SIZE - CPU_INFO_SIZE;
-    // SAFETY: inside the block's stack area, aligned, and not yet used by anyone.
-    unsafe {
-        (info as *mut CpuInfo).write(CpuInfo {
-            reserved: 0,
-            guest: crate::percpu::GuestRegs::default(),
-            current: core::cell::Cell::new(None),
-            cpu,
-            work: 0.into(),
-            idle: 0.into(),
-            apic_id,
-        });
-    }
-    let rsp0 = (info + 8 + size_of::<crate::percpu::GuestRegs>()) as u64;
-    block.tss.rsp[0] = rsp0;
-    for special in 0..SPECIAL_STACKS {
-        block.tss.ist[special] = (base + (special + 1) * IST_STACK_SIZE) as u64;
-    }
-    block.tss.io_bitmap = size_of::<Tss>() as u16;
-    block.gdt.fill(core::ptr::addr_of!(block.tss) as u64);
-    let scratch = &entry::SYSCALL_SCRATCH[cpu as usize];
-    scratch
-        .stack
-        .store(rsp0, core::sync::atomic::Ordering::Release);
-    BLOCKS[cpu as usize].call_once(|| base);
-    info as u64
-}
 
 impl GdtPage {
-    /// Writes the hypervisor's descriptors.
-    fn fill(&mut self, tss: u64) {
+    /// Writes the hypervisor's descriptors, that of the task state segment for the one at `tss`.
+    pub fn fill(&mut self, tss: u64) {
         let at = |selector: u16| (selector as usize & 0xfff) >> 3;
         self.0[at(HYPERVISOR_CS)] = 0x00af_9b00_0000_ffff;
         self.0[at(HYPERVISOR_DS)] = 0x00cf_9300_0000_ffff;

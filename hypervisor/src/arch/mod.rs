@@ -9,6 +9,7 @@ pub mod calibrate;
 pub mod clock;
 pub mod control;
 pub mod cpu;
+pub mod cpu_block;
 pub mod entry;
 pub mod extable;
 pub mod fpu;

@@ -2,12 +2,12 @@
 //!
 //! Keeps true: CPUs are numbered from 0, the boot CPU, without gaps; a CPU counts as online only once it runs on its own
 //! stack block with its own tables loaded. One CPU is started at a time.
-//! Neighbours: `arch::apic` (the interrupts), `arch::gdt` (stack blocks and tables), `mm::tables` (the trampoline's root table).
+//! Neighbours: `arch::apic` (the interrupts), `arch::cpu_block`, `arch::gdt` (tables), `mm::tables` (the trampoline's root table).
 
 use core::arch::global_asm;
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering};
 
-use super::{apic, clock, control, cpu, gdt, tlb};
+use super::{apic, clock, control, cpu, cpu_block, gdt, tlb};
 use crate::console::{Level, Source, log, say};
 use crate::mm::{self, tables};
 use crate::percpu::{MAX_CPUS, this_cpu};
@@ -161,7 +161,7 @@ pub fn start_others(ids: impl Iterator<Item = u32>, limit: u32) {
 
 /// Starts one CPU and waits until it is up.
 fn start(cpu: u32, id: u32, page: u64) -> bool {
-    let stack = gdt::make_block(cpu, id);
+    let stack = cpu_block::make_block(cpu, id);
     write_trampoline(page, cpu, stack);
     apic::send_init(id);
     clock::delay_ns(10_000_000);

@@ -2,15 +2,14 @@
 //!
 //! Keeps true: every frame mapped in a window is held with a descriptor type reference, so that it was audited and cannot
 //! be written by the guest (I88); pages of an LDT are mapped only on use and only below its limit (I89).
-//! Neighbours: `arch::gdt`, `mm::per_domain`, `hypercall::descriptors`, `traps::page_fault`.
+//! Neighbours: `arch::{cpu_block, gdt}`, `mm::per_domain`, `hypercall::descriptors`, `traps::page_fault`.
 
 use xenocryst_abi::hypercall::errno::{EINVAL, Errno};
 use xenocryst_abi::{Mfn, PAGE_SIZE, Vaddr};
 use xenocryst_memory::DescriptorRef;
 
 use super::Vcpu;
-use crate::arch::{control, gdt, guest_access};
-use crate::mm::layout;
+use crate::arch::{control, cpu_block, gdt, guest_access};
 use crate::mm::machine::engine;
 use crate::mm::per_domain::{GDT_PAGES, PerDomain};
 
@@ -37,13 +36,12 @@ pub fn each_held(vcpu: &Vcpu, tell: &mut dyn FnMut(Mfn)) {
 
 /// Loads `vcpu`'s tables on `cpu`, which is about to run it.
 pub fn load(cpu: u32, vcpu: &'static Vcpu) {
-    let Some(page) = gdt::reserved_page(cpu) else {
+    let Some(frame) = cpu_block::reserved_frame(cpu) else {
         return;
     };
-    let frame = layout::maddr_of(page).map(|maddr| maddr.mfn());
     vcpu.domain
         .per_domain
-        .set(vcpu.id as usize, GUEST_GDT_PAGES, frame);
+        .set(vcpu.id as usize, GUEST_GDT_PAGES, Some(frame));
     let window = PerDomain::gdt_address(vcpu.id as usize);
     control::invlpg(window + gdt::FIRST_RESERVED);
     // SAFETY: the hypervisor's page was just mapped above the guest's, for this CPU.
@@ -53,7 +51,7 @@ pub fn load(cpu: u32, vcpu: &'static Vcpu) {
 
 /// Puts `cpu`, the calling CPU, on its own descriptors alone, which are in every address space.
 pub fn unload(cpu: u32) {
-    if let Some(page) = gdt::reserved_page(cpu) {
+    if let Some(page) = cpu_block::reserved_page(cpu) {
         // SAFETY: the page holds this CPU's descriptors and lives for ever, in the part that all address spaces share.
         unsafe { gdt::load_gdt(page) };
     }

@@ -4,7 +4,7 @@ use core::sync::atomic::Ordering;
 
 use xenocryst_abi::DomId;
 
-use crate::arch::{clock, gdt, smp};
+use crate::arch::{clock, cpu_block, smp};
 use crate::console::say;
 use crate::domain::{self, Domain, Vcpu};
 use crate::mm::engine;
@@ -15,7 +15,7 @@ use crate::traps::crash;
 /// The CPU on which `vcpu` is loaded.
 fn loaded_on(vcpu: &Vcpu) -> Option<u32> {
     (0..smp::cpu_count()).find(|&cpu| {
-        gdt::cpu_info(cpu)
+        cpu_block::cpu_info(cpu)
             .and_then(|info| info.current.get())
             .is_some_and(|loaded| core::ptr::eq(loaded, vcpu))
     })
@@ -23,7 +23,7 @@ fn loaded_on(vcpu: &Vcpu) -> Option<u32> {
 
 /// The guest's registers of `vcpu`, wherever they are.
 fn registers(vcpu: &Vcpu) -> GuestRegs {
-    match loaded_on(vcpu).and_then(gdt::cpu_info) {
+    match loaded_on(vcpu).and_then(cpu_block::cpu_info) {
         Some(info) => info.guest,
         // SAFETY: no CPU has it loaded, and none can load it while the machine is quiet.
         None => unsafe { *vcpu.saved_regs.get() },
@@ -53,7 +53,7 @@ pub fn dom0() {
 /// `d`.
 pub fn cpus() {
     for cpu in 0..smp::cpu_count() {
-        match gdt::cpu_info(cpu).and_then(|info| info.current.get()) {
+        match cpu_block::cpu_info(cpu).and_then(|info| info.current.get()) {
             Some(vcpu) => {
                 say!("CPU {cpu}:");
                 show(vcpu);

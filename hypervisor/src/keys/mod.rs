@@ -5,6 +5,8 @@
 //! Neighbours: `quiet` (runs them), `console` and `hypercall::sysctl` (where keys come from), `audit`.
 
 mod dumps;
+#[cfg(debug_assertions)]
+mod overflow;
 
 use crate::arch::power;
 use crate::audit;
@@ -72,6 +74,13 @@ const KEYS: &[Key] = &[
         help: "memory",
         tells: true,
         handle: dumps::memory,
+    },
+    #[cfg(debug_assertions)]
+    Key {
+        key: b'o',
+        help: "run off the stack, to see that it is noticed (only where assertions are)",
+        tells: false,
+        handle: overflow::run,
     },
     Key {
         key: b'q',

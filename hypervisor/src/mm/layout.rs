@@ -19,8 +19,12 @@ pub const FRAME_TABLE: u64 = 0xffff_8180_0000_0000;
 pub const PER_DOMAIN: u64 = 0xffff_8200_0000_0000;
 /// L4 slot of [`PER_DOMAIN`].
 pub const PER_DOMAIN_SLOT: usize = 260;
-/// Large buffers that live for a while, made by `mm::scratch`; up to [`IOREMAP`].
+/// Large buffers that live for a while, made by `mm::scratch`; up to [`STACKS`].
 pub const SCRATCH: u64 = 0xffff_8280_0000_0000;
+/// The CPUs' stack blocks, mapped by `mm::stacks`.
+pub const STACKS: u64 = 0xffff_82bf_0000_0000;
+/// First address after [`STACKS`]'s area.
+pub const STACKS_END: u64 = IOREMAP;
 /// Mappings of devices and firmware tables, made by `mm::ioremap`.
 pub const IOREMAP: u64 = 0xffff_82c0_0000_0000;
 /// First address after [`IOREMAP`]'s area.

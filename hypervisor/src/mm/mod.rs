@@ -14,6 +14,7 @@ pub mod machine;
 pub mod per_domain;
 pub mod scratch;
 pub mod snapshot;
+pub mod stacks;
 pub mod storage;
 pub mod tables;
 

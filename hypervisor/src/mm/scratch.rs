@@ -10,7 +10,7 @@ use core::ops::{Deref, DerefMut};
 use xenocryst_abi::{Mfn, PAGE_SIZE};
 use xenocryst_memory::AddressLimit;
 
-use super::layout::{IOREMAP, SCRATCH};
+use super::layout::{SCRATCH, STACKS};
 use super::{machine, tables};
 use crate::arch::tlb;
 use crate::sync::{Mutex, Rank};
@@ -106,7 +106,7 @@ fn reserve(size: u64) -> Option<u64> {
     let after = at
         .checked_add(size)?
         .checked_add(PAGE_SIZE << LARGE_ORDER)?;
-    if after > IOREMAP {
+    if after > STACKS {
         return None;
     }
     *next = after;

@@ -8,7 +8,7 @@ use xenocryst_vcpu::runstate::State;
 
 use super::{flag, hard_affinity, idle, is_allowed_on, may_run, runstate};
 use crate::arch::clock::now_ns;
-use crate::arch::gdt::cpu_info;
+use crate::arch::cpu_block::cpu_info;
 use crate::arch::{apic, smp};
 use crate::domain::Vcpu;
 use crate::percpu::{MAX_CPUS, this_cpu, work};

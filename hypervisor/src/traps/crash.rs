@@ -5,6 +5,7 @@ use core::sync::atomic::Ordering;
 
 use xenocryst_abi::sched::shutdown;
 
+use crate::arch::cpu_block;
 use crate::console::{Level, Source, log};
 use crate::domain::Domain;
 use crate::percpu::{GuestRegs, this_cpu, work};
@@ -107,7 +108,12 @@ pub fn show_stack(regs: &GuestRegs) {
 /// An exception in the hypervisor that nothing expects: the host stops.
 #[cold]
 pub fn host_exception(regs: &GuestRegs) -> ! {
+    // What was interrupted may hold the console.
+    crate::console::enter_emergency();
     show_registers(regs);
+    if let Some(cpu) = cpu_block::cpu_guarded_at(super::read_cr2()) {
+        panic!("CPU {cpu} ran off its stack at {:#x}", regs.rip);
+    }
     panic!(
         "exception {} (error code {:#x}) in the hypervisor at {:#x}",
         regs.vector, regs.error_code, regs.rip
