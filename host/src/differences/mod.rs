@@ -57,6 +57,9 @@ pub struct DiffOptions {
     /// Run only this block of random requests, and print it on both
     #[arg(long, value_name = "N")]
     pub block: Option<u64>,
+    /// With so many blocks before it, for a block that differs only after others
+    #[arg(long, value_name = "N", default_value_t = 0, requires = "block")]
+    pub before: u64,
     /// What to compare with Xen
     #[arg(long, value_name = "xenocryst|FILE", default_value = "xenocryst", value_parser = Hypervisor::parse)]
     pub hypervisor: Hypervisor,
@@ -70,6 +73,7 @@ impl DiffOptions {
             requests,
             seed,
             block: None,
+            before: 0,
             hypervisor: Hypervisor::Xenocryst,
         }
     }
@@ -81,7 +85,7 @@ struct Plan {
     seed: u64,
     first: u64,
     blocks: u64,
-    /// Each request is printed, and there is no scripted part.
+    /// Each request of the last block is printed, and there is no scripted part.
     closely: bool,
 }
 
@@ -89,9 +93,10 @@ impl Plan {
     /// The guest's command line.
     fn arguments(self) -> String {
         let closely = if self.closely {
-            " verbose no-script"
+            let last = self.first + self.blocks - 1;
+            format!(" closely={last} no-script")
         } else {
-            ""
+            String::new()
         };
         format!(
             "seed={} first={} blocks={} requests={BLOCK}{closely}",
@@ -111,12 +116,15 @@ impl Plan {
 /// When a machine cannot be started.
 pub fn compare(workspace: &Workspace, options: &DiffOptions) -> Result<Outcome> {
     let plan = match options.block {
-        Some(block) => Plan {
-            seed: options.seed,
-            first: block,
-            blocks: 1,
-            closely: true,
-        },
+        Some(block) => {
+            let before = options.before.min(block);
+            Plan {
+                seed: options.seed,
+                first: block - before,
+                blocks: before + 1,
+                closely: true,
+            }
+        }
         None => Plan {
             seed: options.seed,
             first: 0,
@@ -189,7 +197,7 @@ fn looked_into(workspace: &Workspace, options: &DiffOptions, block: u64) -> Resu
     let [xen, ours] = both(workspace, options, Task::Requests(plan))?;
     let mut said = match transcript::differences(&xen, &ours).into_iter().next() {
         Some(first) => first.to_string(),
-        None => format!("block {block} differed, but not when run alone\n"),
+        None => format!("block {block} differed, but not when run alone (try --before N)\n"),
     };
     let _ = write!(
         said,

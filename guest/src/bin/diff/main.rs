@@ -3,8 +3,8 @@
 //! Its transcript holds no machine addresses, so that hypervisors can be compared by it: `cargo xtask diff` does so.
 //! Random requests come in blocks, of which only a digest is printed unless asked for; each block begins anew.
 //!
-//! Options on its command line: `seed=N`, `first=N` and `blocks=N` (which blocks), `requests=N` (in a block), `verbose`
-//! (print each request), `no-script` (leave out the scripted part).
+//! Options on its command line: `seed=N`, `first=N` and `blocks=N` (which blocks), `requests=N` (in a block), `closely=N`
+//! (print each request from block N on), `no-script` (leave out the scripted part).
 #![no_std]
 #![no_main]
 
@@ -32,7 +32,8 @@ kernel!(main);
 struct Plan {
     seed: u64,
     requests: u64,
-    verbose: bool,
+    /// The first block whose requests are printed.
+    closely: u64,
 }
 
 /// The whole run.
@@ -41,7 +42,7 @@ fn main(domain: &Domain) -> ! {
     let plan = Plan {
         seed: domain.option("seed").unwrap_or(1),
         requests: domain.option("requests").unwrap_or(64),
-        verbose: domain.has_option("verbose"),
+        closely: domain.option("closely").unwrap_or(u64::MAX),
     };
     let first = domain.option("first").unwrap_or(0);
     let blocks = domain.option("blocks").unwrap_or(16);
@@ -74,19 +75,19 @@ impl Plan {
         };
         random.prepare();
         random.world.changes(random.line);
-        digest = self.tell(random.line, digest);
+        digest = self.tell(block, random.line, digest);
         for request in 0..self.requests {
             random.line.clear();
             let _ = write!(random.line, "{block}.{request} ");
             random.step();
-            digest = self.tell(random.line, digest);
+            digest = self.tell(block, random.line, digest);
         }
         println!("block {block} {digest:016x}");
     }
 
-    /// Prints a line if lines are wanted, and adds it to the digest.
-    fn tell(&self, line: &Line, digest: u64) -> u64 {
-        if self.verbose {
+    /// Prints a line of `block` if its lines are wanted, and adds it to the digest.
+    fn tell(&self, block: u64, line: &Line, digest: u64) -> u64 {
+        if block >= self.closely {
             line.print();
         }
         line.digest(digest)

@@ -50,26 +50,24 @@ impl Random<'_, '_> {
         (count, asked)
     }
 
-    /// Frames to be given back: those at the end of memory mostly.
+    /// Frames to be given back: those at the end of memory mostly, each once (Xen takes one twice while it is mapped).
     fn decrease(&mut self) {
         let (count, asked) = self.count();
         let order = self.rng.pick(&[0, 0, 0, 0, 0, 1, 21, 255]);
         let mut list = [0; MOST];
         let mut pfns = [None; MOST];
         let _ = write!(self.line, "decrease {asked:x} of order {order}");
-        for (place, pfn) in list.iter_mut().zip(&mut pfns).take(count) {
-            let frame = if self.rng.chance(92) {
-                Frame::Reserve(self.rng.below(RESERVE as u64) as u8)
+        for at in 0..count {
+            let n = self.rng.below(RESERVE as u64) as u8;
+            let frame = if self.rng.chance(92) && !pfns.contains(&Some(n)) {
+                pfns[at] = Some(n);
+                Frame::Reserve(n)
             } else {
                 // The others are mapped, and would stay until they are not: told apart in the script.
                 Frame::Machine(self.rng.pick(&crate::world::MACHINE_FRAMES))
             };
-            *place = self.world.mfn(frame);
-            *pfn = match frame {
-                Frame::Reserve(n) => Some(n),
-                _ => None,
-            };
-            let _ = write!(self.line, " {}", self.world.name(*place));
+            list[at] = self.world.mfn(frame);
+            let _ = write!(self.line, " {}", self.world.name(list[at]));
         }
         // A frame next to one that is named cannot be told by name.
         if order != 0 {

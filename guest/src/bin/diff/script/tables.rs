@@ -1,8 +1,11 @@
 //! Page tables: building, pinning, changing, and what must not be done with them.
 
+use core::arch::asm;
+
 use xenocryst_guest::abi::hypercall::number;
 use xenocryst_guest::abi::mmu::{command, mmuext, uvmf};
 use xenocryst_guest::abi::pte::{ADDRESS_MASK, TABLE_ENTRIES};
+use xenocryst_guest::trap::attempt;
 use xenocryst_guest::{access, mmu};
 
 use super::{Ended, Script};
@@ -217,6 +220,14 @@ impl Script<'_, '_> {
                     self.tell(format_args!("store T{n}[1]={word}"), Ended(ended));
                 }
             }
+        }
+        for (skew, bits) in [(0, 0_u64), (2, 0), (2, 1 << 40)] {
+            let address = view(0) + 8 + skew;
+            // SAFETY: a table of the pool, or nothing.
+            let ended = attempt(|| unsafe {
+                asm!("or qword ptr [{a}], {v}", a = in(reg) address, v = in(reg) bits);
+            });
+            self.tell(format_args!("or T0[1]+{skew}={bits:x}"), Ended(ended));
         }
         let (entry, value) = mmu::entry(self.world.domain, view(0), 1).expect("the view is mapped");
         let _ = entry;

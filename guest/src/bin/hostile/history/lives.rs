@@ -31,11 +31,12 @@ pub fn all() {
     );
     let before = free_pages();
     let went_on = (0..LIVES).all(|n| first.get(n as usize % 4) == Some(&life(n % 4)));
-    let after = free_pages();
+    // Xen gives some of a dead domain's frames back only when its CPUs have nothing else to do for a moment.
+    let nothing_left = (0..other::LOOKS).any(|_| free_pages() >= before);
     tell(
         SECTION,
         format_args!("xsa_149 {LIVES} lives"),
-        format_args!("like the first {went_on}, nothing left {}", after >= before),
+        format_args!("like the first {went_on}, nothing left {nothing_left}"),
     );
 }
 

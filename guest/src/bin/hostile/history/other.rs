@@ -11,7 +11,7 @@ use super::call;
 /// Its number.
 pub const OTHER: DomId = DomId(7);
 /// How often is looked whether it is gone.
-const LOOKS: u32 = 1_000_000;
+pub const LOOKS: u32 = 1_000_000;
 
 /// A request about the domain.
 pub fn request(command: u32, data: [u64; 16]) -> Domctl {
