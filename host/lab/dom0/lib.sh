@@ -133,6 +133,12 @@ frames_free() {
 kept=0
 grep -q xenocryst /sys/hypervisor/version/extra || kept=2048
 
+# free_again N: whether N frames are free, as before.
+free_again() {
+    free_now=$(frames_free)
+    [ "$free_now" -ge $(($1 - kept)) ] && [ "$free_now" -le $(($1 + kept)) ]
+}
+
 # audited: the hypervisor's audit of all frames, where it has one, finds nothing wrong.
 audited() {
     frames > /tmp/frames && ! grep -E '^audit=[1-9]' /tmp/frames

@@ -4,9 +4,6 @@
 cycles=${cycles:-200}
 linux=${linux:-20}
 
-settled() {
-    [ "$(frames_free)" = "$free_at_start" ]
-}
 has() {
     xl list "$1" | sed -n 2p | grep -qE "^$1 +[0-9]+ +$2 "
 }
@@ -48,7 +45,7 @@ while [ $number -le "$cycles" ]; do
     kernel pv-balloon
     [ $((number % linux)) != 0 ] || kernel vmlinux
     step cycle-$number cycle || break
-    step frames-$number await 30 settled || break
+    step frames-$number await 30 free_again "$free_at_start" || break
     step audit-$number audited || break
     number=$((number + 1))
 done

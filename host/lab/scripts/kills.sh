@@ -3,10 +3,6 @@
 # often. No frame is lost, and its neighbour notices nothing.
 kills=${kills:-20}
 
-settled() {
-    [ "$(frames_free)" = "$free_at_start" ]
-}
-
 dd if=/dev/zero of=/tmp/disk bs=1M count=8
 losetup /dev/loop0 /tmp/disk
 brctl addbr xenbr0
@@ -37,7 +33,7 @@ free_at_start=$(frames_free)
 number=1
 while [ $number -le "$kills" ]; do
     step kill-$number kill_one $number || break
-    step frames-$number await 30 settled || break
+    step frames-$number await 30 free_again "$free_at_start" || break
     step audit-$number audited || break
     number=$((number + 1))
 done

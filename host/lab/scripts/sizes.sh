@@ -1,10 +1,6 @@
 # machine: mem=8192 dom0=640 smp=2 seconds=3600
 # Guests from small to large, and what the larger ones give back.
 
-settled() {
-    [ "$(frames_free)" -le "$free_at_start" ] && [ "$(frames_free)" -ge $((free_at_start - kept)) ]
-}
-
 # The first guest leaves dom0 with a few more frames of its own in use; the count begins after it.
 for size in 32 32 64 512 2048; do
     config tiny "memory = $size" "kernel = '/boot/pv-balloon'"
@@ -16,7 +12,7 @@ for size in 32 32 64 512 2048; do
     step destroy-$size xl destroy tiny
     step gone-$size gone tiny
     [ -n "$free_at_start" ] || { await 10 false; free_at_start=$(frames_free); }
-    step frames-$size await 30 settled
+    step frames-$size await 30 free_again "$free_at_start"
 done
 for size in 96 1024 4096; do
     config linux "memory = $size" 'vcpus = 2' "kernel = '/boot/vmlinux'"
@@ -25,7 +21,7 @@ for size in 96 1024 4096; do
     step memory-$size guest linux 'free -m > /dev/null && echo free'
     step destroy-linux-$size xl destroy linux
     step gone-linux-$size gone linux
-    step frames-linux-$size await 60 settled
+    step frames-linux-$size await 60 free_again "$free_at_start"
 done
 # Where the free frames lie in pieces: what is between two guests is given to a third.
 for name in a b c d; do
@@ -48,5 +44,5 @@ for name in b d sparse; do
     step destroy-$name xl destroy $name
     step gone-$name gone $name
 done
-step nothing-lost await 60 settled
+step nothing-lost await 60 free_again "$free_at_start"
 step audit audited
