@@ -184,13 +184,22 @@ fn compile(workspace: &Workspace, source: &str, name: &str, options: &[&str]) ->
 
 /// Leaves `archive` compressed as the file `name` in `dir`, unless it is there already.
 pub(crate) fn pack(dir: &Path, name: &str, archive: &Archive) -> Result<PathBuf> {
+    made_of(dir, name, &archive.digest(), |file| {
+        write_whole(file, &archive.compressed()?)
+    })
+}
+
+/// The file `name` in `dir`, which `make` makes unless it is there and was made of the same `inputs`.
+pub(crate) fn made_of(
+    dir: &Path,
+    name: &str,
+    inputs: &str,
+    make: impl FnOnce(&Path) -> Result<()>,
+) -> Result<PathBuf> {
     let file = dir.join(name);
     let recorded = dir.join(format!("{name}.inputs"));
-    let inputs = archive.digest();
-    if !file.exists() || fs::read_to_string(&recorded).ok().as_deref() != Some(inputs.as_str()) {
-        step(&format!("Packing {name}"), || {
-            write_whole(&file, &archive.compressed()?)
-        })?;
+    if !file.exists() || fs::read_to_string(&recorded).ok().as_deref() != Some(inputs) {
+        step(&format!("Packing {name}"), || make(&file))?;
         write_whole(&recorded, inputs.as_bytes())?;
     }
     Ok(file)

@@ -1,7 +1,9 @@
-//! Packing an initrd: a compressed cpio archive in the form the kernel takes ("newc").
+//! Packing an initrd: a cpio archive in the form the kernel takes ("newc"), compressed or not.
 //!
 //! What it keeps true: the same contents give the same bytes (fixed times, numbers in order of addition, root owns
 //! all), so that figures measured with an initrd can be compared between runs.
+//!
+//! Neighbours: [`crate::guest`] fills archives; [`crate::disk`] makes a disk image of one.
 
 use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -12,10 +14,17 @@ use cpio::newc::{Builder, trailer};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
-/// File type bits of a directory, a regular file and a symbolic link in a cpio header's mode.
-const DIRECTORY: u32 = 0o040_000;
-const REGULAR: u32 = 0o100_000;
-const SYMLINK: u32 = 0o120_000;
+/// What a member is; the value is the file type bits in a cpio header's mode.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u32)]
+pub enum Kind {
+    /// A directory.
+    Directory = 0o040_000,
+    /// A regular file.
+    Regular = 0o100_000,
+    /// A symbolic link.
+    Symlink = 0o120_000,
+}
 
 /// An archive being filled. Missing parent directories are added on the way.
 #[derive(Default)]
@@ -24,11 +33,25 @@ pub struct Archive {
     directories: BTreeSet<String>,
 }
 
-/// One member: a path without a leading slash, type and permission bits, contents.
+/// One member.
 struct Entry {
     path: String,
-    mode: u32,
+    kind: Kind,
+    permissions: u32,
     data: Vec<u8>,
+}
+
+/// A member as a reader of the archive sees it.
+#[derive(Clone, Copy, Debug)]
+pub struct Member<'a> {
+    /// Its path, without a leading slash.
+    pub path: &'a str,
+    /// What it is.
+    pub kind: Kind,
+    /// Its permission bits.
+    pub permissions: u32,
+    /// A file's contents, or a link's target.
+    pub data: &'a [u8],
 }
 
 impl Archive {
@@ -38,7 +61,8 @@ impl Archive {
         if self.directories.insert(path.to_owned()) {
             self.entries.push(Entry {
                 path: path.to_owned(),
-                mode: DIRECTORY | 0o755,
+                kind: Kind::Directory,
+                permissions: 0o755,
                 data: Vec::new(),
             });
         }
@@ -49,7 +73,8 @@ impl Archive {
         self.parents(path);
         self.entries.push(Entry {
             path: path.to_owned(),
-            mode: REGULAR | mode,
+            kind: Kind::Regular,
+            permissions: mode,
             data: data.into(),
         });
     }
@@ -59,9 +84,29 @@ impl Archive {
         self.parents(path);
         self.entries.push(Entry {
             path: path.to_owned(),
-            mode: SYMLINK | 0o777,
+            kind: Kind::Symlink,
+            permissions: 0o777,
             data: to.into(),
         });
+    }
+
+    /// The members in order of addition, each directory before what is in it.
+    pub fn members(&self) -> impl Iterator<Item = Member<'_>> {
+        self.entries.iter().map(|entry| Member {
+            path: &entry.path,
+            kind: entry.kind,
+            permissions: entry.permissions,
+            data: &entry.data,
+        })
+    }
+
+    /// How many bytes all contents have together.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.entries
+            .iter()
+            .map(|entry| entry.data.len() as u64)
+            .sum()
     }
 
     /// The archive, compressed.
@@ -91,7 +136,7 @@ impl Archive {
                 .with_context(|| format!("{} is too large", entry.path))?;
             let header = Builder::new(&entry.path)
                 .ino(number)
-                .mode(entry.mode)
+                .mode(entry.kind as u32 | entry.permissions)
                 .nlink(1)
                 .mtime(0);
             let mut member = header.write(&mut out, size);
@@ -107,7 +152,7 @@ impl Archive {
     pub fn digest(&self) -> String {
         let mut hasher = DefaultHasher::new();
         for entry in &self.entries {
-            (&entry.path, entry.mode, &entry.data).hash(&mut hasher);
+            (&entry.path, entry.kind, entry.permissions, &entry.data).hash(&mut hasher);
         }
         format!("{:016x}", hasher.finish())
     }

@@ -48,6 +48,12 @@ pub const DOM0: Set = Set {
     ],
 };
 
+/// The drivers of a dom0 that has its root on a disk. The file system asks for the checksum by name, without depending on it.
+pub const DISK: Set = Set {
+    order: "order-disk",
+    wanted: &["virtio_pci", "virtio_blk", "crc32c_generic", "ext4"],
+};
+
 /// The front ends of a guest's devices, and the way to hypercalls from its programs.
 pub const GUEST: Set = Set {
     order: "order-guest",
@@ -55,7 +61,7 @@ pub const GUEST: Set = Set {
 };
 
 /// Every set.
-pub const SETS: &[Set] = &[DEVICES, DOM0, GUEST];
+pub const SETS: &[Set] = &[DEVICES, DOM0, DISK, GUEST];
 
 /// Copies the drivers of [`SETS`] and their dependencies from an unpacked kernel's module `tree` to `to`, with each
 /// set's list: one file name a line, each after what it depends on.

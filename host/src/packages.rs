@@ -28,6 +28,7 @@ pub const NEEDED: &[(&str, &str)] = &[
         "Xen's public headers, for the ABI layout test",
     ),
     ("xz-utils", "unpacks Debian's archives and kernel modules"),
+    ("e2fsprogs", "makes the disk image of the lab's dom0"),
     ("grub-common", "grub-mkrescue, for the GRUB boot test"),
     ("grub-pc-bin", "GRUB itself"),
     ("xorriso", "used by grub-mkrescue"),

@@ -14,6 +14,7 @@ use fuzz::FuzzOptions;
 use xenocryst::bench::{self, BenchOptions};
 use xenocryst::boot_tests::{self, BootTestOptions, Outcome};
 use xenocryst::differences::{self, DiffOptions};
+use xenocryst::lab::start::{Root, Start};
 use xenocryst::lab::{self, LabOptions};
 use xenocryst::map::{self, MapOptions};
 use xenocryst::run::{self, Hypervisor, RunOptions};
@@ -91,7 +92,9 @@ fn main() -> Result<()> {
             guest::shell_initrd(&workspace, &kernel)?;
             // Dom0 of the lab starts one of them.
             image::build_guests(&workspace)?;
-            lab::root::dom0_initrd(&workspace, &kernel)?;
+            for root in [Root::Initrd, Root::Disk] {
+                Start::new(&workspace, &kernel, root)?;
+            }
             Ok(())
         }
         Command::Build { checked: true } => image::build_checked(&workspace),

@@ -6,6 +6,7 @@ use anyhow::{Context as _, Result, ensure};
 
 use super::{BootTest, Context};
 use crate::lab::report::Report;
+use crate::lab::start::Root;
 use crate::lab::{self, LabMachine, Script, answers};
 
 /// The tests of this file.
@@ -13,6 +14,10 @@ pub const TESTS: &[BootTest] = &[
     BootTest {
         name: "lab-smoke",
         run: |context| script(context, "smoke", &[]).map(|_| ()),
+    },
+    BootTest {
+        name: "lab-disk",
+        run: disk,
     },
     BootTest {
         name: "lab-deaths",
@@ -36,6 +41,19 @@ fn script(context: &Context, name: &str, settings: &[&str]) -> Result<Report> {
     let report = lab::run_script(context.workspace, &machine, &script, &mut |_| ())?;
     report.verdict()?;
     Ok(report)
+}
+
+/// The first guest, in a dom0 that has its root on a disk, and less memory than it needs with the root in there.
+fn disk(context: &Context) -> Result<()> {
+    let mut machine = LabMachine::on(context.hypervisor.clone());
+    machine.root = Root::Disk;
+    machine.dom0 = Some(256);
+    let script = Script::find(context.workspace, "smoke")?;
+    let report = lab::run_script(context.workspace, &machine, &script, &mut |_| ())?;
+    report.verdict()?;
+    let root = report.value("root");
+    ensure!(root == Some("ext4:/dev/vda"), "the root is {root:?}");
+    Ok(())
 }
 
 /// Each request that the script's step `answers` makes is answered as Xen answers it: an unprivileged guest asks for

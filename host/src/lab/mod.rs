@@ -2,9 +2,10 @@
 //! running a script whose results come back.
 //!
 //! What it keeps true: the same scripts run on Xenocryst and on real Xen; what a script prints reaches the host by a
-//! serial port of its own, so that no message of a hypervisor or a kernel cuts into it.
+//! serial port of its own, so that no message of a hypervisor or a kernel cuts into it. Each start is from the same root,
+//! whether that is in dom0's memory or on a disk (`--root disk`).
 //!
-//! Neighbours: [`root`] makes dom0 and the small guest, [`report`] reads results, [`compare`] sets those of two
+//! Neighbours: [`root`] and [`start`] make dom0 and the small guest, [`report`] reads results, [`compare`] sets those of two
 //! hypervisors against each other; `host/lab/` holds what runs inside.
 
 use std::fs;
@@ -25,8 +26,10 @@ pub mod compare;
 pub mod packages;
 pub mod report;
 pub mod root;
+pub mod start;
 
 use report::Report;
+use start::{Root, Start};
 
 /// How often results are looked at.
 const POLL: Duration = Duration::from_millis(250);
@@ -69,6 +72,9 @@ pub struct LabMachine {
     /// What to boot dom0 on
     #[arg(long, global = true, value_name = "xenocryst|xen|FILE", default_value = "xenocryst", value_parser = Hypervisor::parse)]
     pub hypervisor: Hypervisor,
+    /// Where dom0 has its root
+    #[arg(long, global = true, value_enum, default_value_t)]
+    pub root: Root,
     /// RAM of the machine
     #[arg(long, global = true, value_name = "MiB")]
     pub mem: Option<u32>,
@@ -108,6 +114,7 @@ impl LabMachine {
     pub fn on(hypervisor: Hypervisor) -> Self {
         Self {
             hypervisor,
+            root: Root::default(),
             mem: None,
             dom0: None,
             smp: None,
@@ -246,17 +253,17 @@ impl Script {
 
 /// Dom0 on the terminal, until it ends or the user leaves.
 fn interactive(workspace: &Workspace, options: &LabMachine) -> Result<()> {
-    let initrd = root::dom0_initrd(workspace, &debian::kernel(workspace)?)?;
-    let machine = machine(workspace, options, &Requirements::default(), initrd)?;
+    let start = Start::new(workspace, &debian::kernel(workspace)?, options.root)?;
+    let machine = machine(workspace, options, &Requirements::default(), &start)?;
     run::on_terminal(&machine)
 }
 
-/// The machine with dom0 of this initrd.
+/// The machine whose dom0 starts so.
 fn machine(
     workspace: &Workspace,
     options: &LabMachine,
     needs: &Requirements,
-    initrd: PathBuf,
+    start: &Start,
 ) -> Result<Machine> {
     let image = options
         .hypervisor
@@ -274,13 +281,13 @@ fn machine(
         accel: options.accel,
         cpu: DEFAULT_CPU.to_owned(),
         icount: false,
-        devices: Vec::new(),
+        devices: start.devices(),
         payload: Payload::Hypervisor {
             image,
             options: run::hypervisor_options(&run::joined(&options_text, &options.hv_append), mem),
             kernel: debian::kernel(workspace)?.vmlinuz,
-            kernel_args: "console=hvc0".to_owned(),
-            initrd: Some(initrd),
+            kernel_args: start.kernel_args().to_owned(),
+            initrd: Some(start.initrd().to_owned()),
         },
     })
 }
@@ -295,15 +302,15 @@ pub fn run_script(
     script: &Script,
     watch: &mut dyn FnMut(&str),
 ) -> Result<Report> {
-    let base = root::dom0_initrd(workspace, &debian::kernel(workspace)?)?;
+    let start = Start::new(workspace, &debian::kernel(workspace)?, options.root)?;
     let directory = run_directory(workspace, script, options);
     fs::create_dir_all(&directory)
         .with_context(|| format!("cannot make {}", directory.display()))?;
     let initrd = directory.join("initrd.cpio");
-    root::with_script(&base, &script.file, &options.settings, &initrd)?;
+    let start = start.with_script(&script.file, &options.settings, initrd)?;
     let results = directory.join("results");
     fs::write(&results, "").with_context(|| format!("cannot write {}", results.display()))?;
-    let mut machine = machine(workspace, options, &script.machine, initrd)?
+    let mut machine = machine(workspace, options, &script.machine, &start)?
         .with_devices(["-serial".to_owned(), format!("file:{}", results.display())]);
     machine.icount = options.accel == Accel::Tcg && !options.real_time;
     let mut vm = Vm::start(&machine, &directory.join("console"))?;
@@ -321,11 +328,15 @@ pub fn run_script(
 /// Where a run of a script leaves `console`, what the serial console said, and `results`.
 #[must_use]
 pub fn run_directory(workspace: &Workspace, script: &Script, options: &LabMachine) -> PathBuf {
-    workspace.lab().join("runs").join(format!(
-        "{}-{}",
-        script.name,
-        hypervisor_name(&options.hypervisor)
-    ))
+    let root = match options.root {
+        Root::Initrd => "",
+        Root::Disk => "-disk",
+    };
+    let hypervisor = hypervisor_name(&options.hypervisor);
+    workspace
+        .lab()
+        .join("runs")
+        .join(format!("{}-{hypervisor}{root}", script.name))
 }
 
 /// Hands each line of `results` to `watch` until the machine ends, which it must in time.
@@ -395,6 +406,27 @@ fn hypervisor_name(hypervisor: &Hypervisor) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn runs_that_may_be_made_side_by_side_leave_nothing_in_the_same_place() {
+        let workspace = Workspace::of_this_build().expect("in a checkout");
+        let script = Script::find(&workspace, "smoke").expect("there");
+        let place = |hypervisor, root| {
+            let options = LabMachine {
+                root,
+                ..LabMachine::on(hypervisor)
+            };
+            run_directory(&workspace, &script, &options)
+        };
+        let places = [
+            place(Hypervisor::Xenocryst, Root::Initrd),
+            place(Hypervisor::Xenocryst, Root::Disk),
+            place(Hypervisor::Xen, Root::Initrd),
+            place(Hypervisor::Xen, Root::Disk),
+        ];
+        let different: std::collections::BTreeSet<_> = places.iter().collect();
+        assert_eq!(different.len(), places.len());
+    }
 
     #[test]
     fn a_script_says_what_machine_it_needs() {

@@ -1,15 +1,15 @@
-//! The lab's dom0 and its small guest as initrds.
+//! What the lab's dom0 and its small guest have in their root file systems.
 //!
 //! What it keeps true: what Debian's packages have is taken as it is; libraries are those that the programs taken
 //! name, and that these name.
 //!
-//! Neighbours: [`super::packages`] unpacks, [`crate::initrd`] packs, `host/lab/` holds what runs inside.
+//! Neighbours: [`super::packages`] unpacks, [`super::start`] makes of it what dom0 starts from, `host/lab/` holds what
+//! runs inside.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, Result, anyhow, bail};
 use object::LittleEndian;
@@ -54,14 +54,11 @@ const NAMED_LATE: &str = "libgcc_s.so.1";
 /// The library that loads all others, and the name by which programs call it.
 const LOADER: (&str, &str) = ("ld-linux-x86-64.so.2", "lib64/ld-linux-x86-64.so.2");
 
-/// Dom0's initrd without a script, packed anew where something in it changed.
+/// What dom0 has, without a script.
 ///
 /// # Errors
 /// When an input cannot be had.
-pub fn dom0_initrd(workspace: &Workspace, kernel: &DebianKernel) -> Result<PathBuf> {
-    // Tests run side by side, and the first one makes it for all.
-    static MAKING: Mutex<()> = Mutex::new(());
-    let _making = MAKING.lock().unwrap_or_else(PoisonError::into_inner);
+pub fn dom0(workspace: &Workspace, kernel: &DebianKernel) -> Result<Archive> {
     let tree = packages::tree(workspace)?;
     let mut archive = guest::base()?;
     for directory in [
@@ -128,9 +125,7 @@ pub fn dom0_initrd(workspace: &Workspace, kernel: &DebianKernel) -> Result<PathB
         0o644,
         read(&guest_initrd(workspace, kernel)?)?,
     );
-    let file = workspace.lab().join("dom0.cpio");
-    write_if_changed(&file, &archive.plain()?)?;
-    Ok(file)
+    Ok(archive)
 }
 
 /// The ELF image in Debian's kernel: guests of it are created without unpacking it each time, which takes most of the time
@@ -155,21 +150,6 @@ fn unpacked_kernel(workspace: &Workspace, kernel: &DebianKernel) -> Result<PathB
     };
     write_whole(&to, &image)?;
     Ok(to)
-}
-
-/// Dom0's initrd with a script to run instead of a shell, and variables set for it, each `NAME=VALUE`.
-///
-/// # Errors
-/// When the script cannot be read or the file not be written.
-pub fn with_script(initrd: &Path, script: &Path, settings: &[String], to: &Path) -> Result<()> {
-    let mut bytes = read(initrd)?;
-    let mut archive = Archive::default();
-    archive.file("lab/script", 0o644, read(script)?);
-    archive.file("lab/settings", 0o644, settings.join("\n") + "\n");
-    // The kernel takes a further archive where one ends, at a multiple of four bytes.
-    bytes.resize(bytes.len().next_multiple_of(4), 0);
-    bytes.extend(archive.plain()?);
-    write_whole(to, &bytes)
 }
 
 /// The small guest's initrd.
@@ -284,12 +264,4 @@ fn needed(bytes: &[u8]) -> Vec<String> {
         Ok(names)
     };
     names().unwrap_or_default()
-}
-
-/// Writes a file unless it has these contents.
-fn write_if_changed(file: &Path, contents: &[u8]) -> Result<()> {
-    if fs::read(file).is_ok_and(|has| has == contents) {
-        return Ok(());
-    }
-    write_whole(file, contents)
 }
