@@ -107,7 +107,8 @@ fn write(directory: &Path, snapshots: &[Snapshot], name: &dyn Fn(u16) -> String)
         };
         leave("owners".to_owned(), picture::field(snapshot, By::Owner))?;
         leave("types".to_owned(), picture::field(snapshot, By::Type))?;
-        for (domain, _) in snapshot.domains() {
+        let domains = snapshot.domains().into_iter().map(|(domain, _)| domain);
+        for domain in domains.filter(|domain| snapshot.pieces(*domain) != 0) {
             leave(format!("p2m-{domain}"), picture::plot(snapshot, domain))?;
         }
     }
