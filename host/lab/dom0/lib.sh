@@ -48,13 +48,14 @@ say() {
     mark "value $1 $2"
 }
 
-# await SECONDS COMMAND...: runs the command until it succeeds; fails when it has not in time.
+# await SECONDS COMMAND...: runs the command until it succeeds, each $await_pause microseconds; fails when it has not in time.
+await_pause=200000
 await() {
     await_end=$(($(now) + $1 * 100))
     shift
     until "$@" > /dev/null 2>&1; do
         [ "$(now)" -lt $await_end ] || return 1
-        usleep 200000
+        usleep $await_pause
     done
 }
 

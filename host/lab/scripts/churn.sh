@@ -1,11 +1,13 @@
 # machine: mem=768 dom0=512 smp=2 seconds=20000 guest_loglvl=none
 # Guests that do nothing but share memory with each other are killed at random moments, one or two at a time, beside a
 # neighbour of their kind that stays. No frame is lost, and the neighbour goes on; each of them checks what it sees of
-# the others. --set kills=N seed=S, --set every=N for an audit after every N kills, --set ops=LIST as for `pv-churn`.
+# the others. --set kills=N, --set seed=S, --set every=N for an audit after every N rounds, --set ops=LIST as for `pv-churn`.
 kills=${kills:-50}
 seed=${seed:-1}
 every=${every:-5}
 ops=${ops:-all}
+# Guests that compute make waiting expensive.
+await_pause=20000
 
 # Real Xen has no audit, leaves in a frame what a living domain had there, and keeps some frames for its own heap.
 frames | grep -q '^audit=' && ours=1 && strict=strict
@@ -41,15 +43,6 @@ settled() {
     [ "$(grep -c '^domain' /tmp/counts)" = $((2 + $(echo $alive | wc -w))) ] || return 1
     [ -n "$alive" ] || [ -z "$ours" ] || [ "$(sum)" = "$sum_at_start" ]
 }
-# soon SECONDS COMMAND...: as await, but looks more often.
-soon() {
-    soon_end=$(($(now) + $1 * 100))
-    shift
-    until "$@" > /dev/null 2>&1; do
-        [ "$(now)" -lt $soon_end ] || return 1
-        usleep 20000
-    done
-}
 
 # The neighbour has gone on since it was last looked at, and nobody has found a mistake.
 beats() {
@@ -59,7 +52,7 @@ goes_on() {
     [ "$(beats)" -gt "$beats_before" ]
 }
 undisturbed() {
-    ! grep -H 'panic' "$console_logs"/guest-*.log && beats_before=$(beats) && soon 30 goes_on
+    ! grep -H 'panic' "$console_logs"/guest-*.log && beats_before=$(beats) && await 30 goes_on
 }
 
 # Applies a command of xl to the neighbour and to who is in $alive.
@@ -94,7 +87,7 @@ kill_some() {
         fi
         random=$(((random + 50) % 100))
     done
-    soon 30 settled || {
+    await 30 settled || {
         cat /tmp/counts
         echo "not $sum_at_start in all, or not only those of: $alive"
         return 1
@@ -114,8 +107,8 @@ alive=
 kill_some > /dev/null
 for name in $alive; do xl destroy $name; done
 alive=
-soon 30 gone_now one
-soon 30 gone_now two
+await 30 gone_now one
+await 30 gone_now two
 sum_at_start=$(sum)
 say frames $sum_at_start
 killed=0
@@ -132,7 +125,7 @@ for name in $alive; do
     step destroy-$name xl destroy $name
 done
 alive=
-step settled soon 30 settled
+step settled await 30 settled
 step audit audited
 step undisturbed undisturbed
 say kills $killed
