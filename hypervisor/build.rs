@@ -1,6 +1,7 @@
-//! Links the image with its own linker script and none of the host's start-up files.
+//! Links a bare-metal image with the `image.ld` of its package and none of the host's start-up files. `guest/` is built with
+//! this too.
 //!
-//! Only when the target carries our flags (see `README.md`): `cargo check` and `cargo clippy` never link, so they need none.
+//! The compiler's flags come from whoever builds (see `README.md`); `cargo check` and `cargo clippy` never link, and need none.
 
 use std::env;
 use std::path::PathBuf;
@@ -10,7 +11,6 @@ fn main() {
         PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets CARGO_MANIFEST_DIR"));
     let script = directory.join("image.ld");
     println!("cargo::rerun-if-changed={}", script.display());
-    println!("cargo::rerun-if-changed=build.rs");
     for argument in [
         "-nostdlib",
         "-nostartfiles",
