@@ -39,10 +39,10 @@ pub struct DebianKernel {
 /// When the package cannot be found, downloaded or unpacked.
 pub fn kernel(workspace: &Workspace) -> Result<DebianKernel> {
     let dir = workspace.guests().join("kernel");
-    // One unpacked before a set of modules was added lacks that.
+    // One unpacked before a driver was wanted lacks that.
     let whole = modules::SETS
         .iter()
-        .all(|set| dir.join("modules").join(set.order).exists());
+        .all(|set| set.is_in(&dir.join("modules")));
     if !whole {
         unpack_package(workspace, kernel_package, |unpacked| {
             keep_kernel(unpacked, &dir)

@@ -19,6 +19,17 @@ pub struct Set {
     wanted: &'static [&'static str],
 }
 
+impl Set {
+    /// Whether [`collect`] has left all of it in `dir`.
+    #[must_use]
+    pub fn is_in(&self, dir: &Path) -> bool {
+        let order = fs::read_to_string(dir.join(self.order)).unwrap_or_default();
+        self.wanted
+            .iter()
+            .all(|name| order.lines().any(|line| line == format!("{name}.ko")))
+    }
+}
+
 /// The drivers for the disks and network cards that the tests put into the machine.
 pub const DEVICES: Set = Set {
     order: "order",
@@ -181,6 +192,19 @@ mod tests {
         );
         assert!(depends_of(b"depends=\0").is_empty());
         assert!(depends_of(b"license=GPL\0").is_empty());
+    }
+
+    #[test]
+    fn a_driver_that_is_wanted_since_lately_is_missed() {
+        let dir = std::env::temp_dir().join(format!("xenocryst-modules-{}", std::process::id()));
+        fs::create_dir_all(&dir).expect("made");
+        assert!(!GUEST.is_in(&dir));
+        let order = "xen_blkfront.ko\nxen_netfront.ko\nxen_privcmd.ko\n";
+        fs::write(dir.join(GUEST.order), order).expect("written");
+        assert!(GUEST.is_in(&dir));
+        fs::write(dir.join(GUEST.order), "xen_blkfront.ko\nxen_netfront.ko\n").expect("written");
+        assert!(!GUEST.is_in(&dir));
+        fs::remove_dir_all(dir).expect("removed");
     }
 
     #[test]
