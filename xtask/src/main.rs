@@ -121,6 +121,7 @@ fn main() -> Result<()> {
         Command::Map(options) => {
             if let Some(hypervisor) = options.boots() {
                 build_if_ours(&workspace, hypervisor)?;
+                image::build_guests(&workspace)?;
             }
             map::map(&workspace, &options)
         }
