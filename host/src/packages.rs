@@ -25,7 +25,7 @@ pub const NEEDED: &[(&str, &str)] = &[
     ("binutils", "linker"),
     (
         "libxen-dev",
-        "Xen's public headers, for the ABI layout test",
+        "Xen's public headers, for the ABI layout test; its libraries, for a program of the lab's dom0",
     ),
     ("xz-utils", "unpacks Debian's archives and kernel modules"),
     ("e2fsprogs", "makes the disk image of the lab's dom0"),

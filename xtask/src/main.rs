@@ -42,7 +42,7 @@ enum Command {
     },
     /// Boot Debian's kernel to a shell on the terminal
     Run(RunOptions),
-    /// Make every check: fmt, clippy, doc, unit, image, and the boot tests; on another hypervisor the boot tests alone
+    /// Make every check: fmt, clippy, doc, unit, image, diff, and the boot tests; on another hypervisor the boot tests alone
     Test(TestOptions),
     /// Run what reads foreign bytes, and the engine's requests, under a coverage-guided fuzzer
     Fuzz(FuzzOptions),

@@ -66,7 +66,7 @@ pub enum LabCommand {
     },
 }
 
-/// The machine that the lab is in; what is not said, the script's first line says.
+/// The machine that the lab is in; what is not said, the script's line `# machine:` says.
 #[derive(Args, Clone, Debug)]
 pub struct LabMachine {
     /// What to boot dom0 on
@@ -75,16 +75,16 @@ pub struct LabMachine {
     /// Where dom0 has its root
     #[arg(long, global = true, value_enum, default_value_t)]
     pub root: Root,
-    /// RAM of the machine
+    /// RAM of the machine [default: what the script asks for, or 1024]
     #[arg(long, global = true, value_name = "MiB")]
     pub mem: Option<u32>,
-    /// RAM of dom0
+    /// RAM of dom0 [default: what the script asks for, or 512]
     #[arg(long, global = true, value_name = "MiB")]
     pub dom0: Option<u32>,
-    /// CPUs of the machine
+    /// CPUs of the machine [default: what the script asks for, or 1]
     #[arg(long, global = true, value_name = "N")]
     pub smp: Option<u32>,
-    /// Longest time that a script may take
+    /// Longest time that a script may take [default: what it asks for, or 600]
     #[arg(long, global = true, value_name = "S")]
     pub seconds: Option<u64>,
     /// What executes the machine's instructions
