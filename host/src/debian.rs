@@ -1,6 +1,7 @@
 //! Debian's kernel and Debian's Xen, downloaded and unpacked under `target/guest/`, never installed.
 //!
-//! What it keeps true: a file that is there is whole (it arrives by rename), and is not fetched again.
+//! What it keeps true: a file that is there is whole (it arrives by rename), and is not fetched again before something is
+//! wanted that it lacks.
 //! Neighbours: [`crate::modules`] picks drivers out of the unpacked kernel, [`crate::guest`] packs initrds.
 
 use std::fs;

@@ -1,6 +1,6 @@
 //! `cargo xtask run`: a machine on the terminal.
 //!
-//! Neighbours: [`crate::machine`]; the options are also those of the tests' and the benchmark's machines.
+//! Neighbours: [`crate::machine`]; tests, benchmark and lab choose a [`Hypervisor`] and write its command line as here.
 
 use std::path::{Path, PathBuf};
 

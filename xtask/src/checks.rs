@@ -1,4 +1,5 @@
-//! The checks that `cargo xtask test` makes outside machines: form, lints, documentation, unit tests, the images, the comparison with Xen.
+//! The checks that `cargo xtask test` makes besides the boot tests: form, lints, documentation, unit tests, the images, the
+//! comparison with Xen.
 //!
 //! What it keeps true: the hypervisor and the guests are checked with the flags they are built with; everything else with the host's.
 

@@ -1,14 +1,15 @@
-//! What real Xen answers an unprivileged guest that asks for everything (`host/lab/answers/privileges`), and where a run of
-//! the same program differs.
+//! What real Xen answers a program that asks for everything of a kind, as recorded in `host/lab/answers/`, and where a run
+//! of the same program differs.
 //!
 //! What it keeps true: each request counts, as often as it was made; one that was not made is a difference too.
-//! Neighbours: `host/guest/privileges.c` asks; the boot test `lab-privileges` compares.
+//! Neighbours: `host/guest/privileges.c` asks in an unprivileged guest and `control.c` in dom0; the boot tests
+//! `lab-privileges` and `lab-control` compare.
 
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, bail};
 
-/// How often each answer was given: by the line that `privileges` prints of it.
+/// How often each answer was given: by the line that the program prints of it.
 type Answers = BTreeMap<String, usize>;
 
 /// The differences between what was `recorded` (lines `NAME DOMAIN = ANSWER: NUMBERS`) and what the program `printed` (lines
