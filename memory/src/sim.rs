@@ -23,9 +23,12 @@ pub struct FlushRequest {
     pub since: u32,
 }
 
+/// The words of one frame: filled at once, which in tests without optimisation takes a tenth of the time.
+type Words = [AtomicU64; 512];
+
 /// The machine: RAM from frame 0 on.
 pub struct SimMachine {
-    words: Vec<AtomicU64>,
+    ram: Vec<Words>,
     clock: AtomicU32,
     flushes: Mutex<Vec<FlushRequest>>,
     /// A word that a guest rewrites after each read of it, and with what; address 0 for none.
@@ -42,7 +45,9 @@ impl SimMachine {
     /// A machine of `frames` zeroed frames.
     pub fn new(frames: usize) -> Self {
         Self {
-            words: (0..frames * 512).map(|_| AtomicU64::new(0)).collect(),
+            ram: (0..frames)
+                .map(|_| [const { AtomicU64::new(0) }; 512])
+                .collect(),
             clock: AtomicU32::new(1),
             flushes: Mutex::new(Vec::new()),
             rewritten: AtomicU64::new(0),
@@ -58,7 +63,8 @@ impl SimMachine {
             at.raw().is_multiple_of(8),
             "the engine made a misaligned access at {at}"
         );
-        &self.words[(at.raw() / 8) as usize]
+        let word = (at.raw() / 8) as usize;
+        &self.ram[word / 512][word % 512]
     }
 
     /// The flushes asked for since the last call.
