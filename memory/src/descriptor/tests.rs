@@ -48,6 +48,23 @@ fn call_gates_are_made_to_fault() {
 }
 
 #[test]
+fn a_call_gate_leads_to_any_segment_of_the_guests_own_gdt_and_to_none_behind_it() {
+    let gate_to = |selector: u64| check_descriptor(GATE & !(0xffff << 16) | selector << 16);
+    let faulting = |selector: u64| GATE & !(0xffff << 16 | 3 << 45) | selector << 16;
+    for (selector, kept) in [
+        (0xdff8, 0xdffb),
+        (0xdffb, 0xdffb),
+        (0x13, 0x13),
+        (0x11, 0x13),
+    ] {
+        assert_eq!(gate_to(selector), Some(faulting(kept)), "{selector:#x}");
+    }
+    for selector in [0xe000, 0xe003] {
+        assert_eq!(gate_to(selector), None, "{selector:#x}");
+    }
+}
+
+#[test]
 fn everything_else_is_refused() {
     for kind in [1u64, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 13, 14, 15] {
         assert_eq!(check_descriptor(TSS & !(0xf << 40) | kind << 40), None);

@@ -7,7 +7,7 @@ use crate::pte::{
 use crate::refusal::Rule;
 use crate::sim::{HOLE, domain};
 use crate::testing::*;
-use crate::{Actors, Budget, IoAccess, IoRange, Progress};
+use crate::{Actors, Budget, Flush, IoAccess, IoRange, Progress};
 use xenocryst_abi::Mfn;
 
 /// The frame is held already: whose it is does not matter for a change of flags alone.
@@ -204,4 +204,52 @@ fn a_table_that_another_pinned_is_not_unpinned() {
     refused(b.unpin(theirs), Rule::FrameNotOwned);
     assert!(b.info(theirs).pinned);
     b.check_with(&[&other], &[]);
+}
+
+/// Who only reads a frame leaves nothing behind that its owner's tables need fear: no CPU but the owner's is stopped.
+#[test]
+fn only_writable_mappings_by_another_make_the_owner_flush_all_cpus() {
+    for (flags, cpus) in [(PRESENT | USER, 1), (T, u64::MAX)] {
+        let b = bench_of(0);
+        let other = domain(2);
+        let s = b.space();
+        let theirs = b.page_of(&other);
+        let actors = Actors {
+            caller: &b.d,
+            tables: &b.d,
+            pages: &other,
+        };
+        let budget = &mut Budget::unlimited();
+        for value in [entry(theirs, flags), 0] {
+            let _ = b
+                .engine
+                .mmu_update(&actors, at(s.l1, 1), value, budget)
+                .unwrap();
+        }
+        // Its owner writes to it, and then makes a table of it.
+        let held = b.engine.get_writable_page(&other, theirs).unwrap();
+        b.engine.put_writable_page(held);
+        b.engine.machine().take_flushes();
+        let pinned = b.engine.pin_table(&other, theirs, L1, budget);
+        assert_eq!(pinned, Ok(Progress::Done(())));
+        let flushes = b.engine.machine().take_flushes();
+        assert_eq!(flushes.iter().fold(0, |all, f| all | f.cpus), cpus);
+    }
+}
+
+/// Where nothing was mapped no TLB knows anything.
+#[test]
+fn an_upper_entry_owes_a_flush_only_if_it_mapped_something_before() {
+    let b = bench();
+    let s = b.space();
+    let (mapped, nothing) = (entry(s.l1, T), 0);
+    for (val, flush) in [
+        (nothing, Flush::Local),
+        (nothing, Flush::None),
+        (mapped, Flush::None),
+        (mapped, Flush::Local),
+    ] {
+        assert_eq!(b.flush_after(at(s.l2, 0), val, u32::MAX), Ok(flush));
+    }
+    b.check();
 }

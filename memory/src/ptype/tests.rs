@@ -3,9 +3,9 @@
 use crate::frame::{FrameType, Level};
 use crate::pte::{ACCESSED, GLOBAL, GUEST_KERNEL, PAGE_SIZE_BIT, PRESENT, RW, USER};
 use crate::refusal::{Consequence, Errno, Rule};
-use crate::sim::{HOLE, L1TF_SAFE};
+use crate::sim::{HOLE, L1TF_SAFE, domain};
 use crate::testing::*;
-use crate::{AddressLimit, Level::*};
+use crate::{AddressLimit, Budget, DomainMemory, Level::*, Progress};
 use std::vec::Vec;
 use xenocryst_abi::Mfn;
 
@@ -414,5 +414,46 @@ fn special_frames_can_be_no_tables() {
         assert!(b.engine.share_with(&b.d, frame, writable));
         refused(b.pin(frame, Level::L1), Rule::TargetTypeConflict);
     }
+    b.check();
+}
+
+/// A refusal unwinds what the refused request began, and nothing else: not a table that its owner, or another user of it, is
+/// still to carry on.
+#[test]
+fn a_refused_use_leaves_a_half_validated_table_of_another_domain_or_level_alone() {
+    let b = bench();
+    let other = domain(2);
+    let begin = |owner: &DomainMemory| {
+        let table = b.page_of(owner);
+        let preempted = b
+            .engine
+            .pin_table(owner, table, L3, &mut Budget::new(1))
+            .unwrap();
+        assert_eq!(preempted, Progress::Preempted);
+        (table, b.info(table))
+    };
+    let (theirs, half) = begin(&other);
+    assert!(half.partial.is_some_and(|cursor| cursor > 0));
+    refused(b.pin(theirs, L3), Rule::TargetNotOwned);
+    refused(b.pin(theirs, L4), Rule::TargetNotOwned);
+    assert_eq!(b.info(theirs), half);
+    let (ours, half) = begin(&b.d);
+    refused(b.pin(ours, L2), Rule::TargetTypeConflict);
+    assert_eq!(b.info(ours), half);
+    b.pin(ours, L3).unwrap();
+    b.check_with(&[&other], &[]);
+}
+
+/// Nobody's translations are old where nobody ever ran.
+#[test]
+fn a_domain_that_never_ran_asks_for_no_flush() {
+    let b = bench();
+    b.d.clear_cpu_dirty(0);
+    let s = b.space();
+    b.unpin(s.l4).unwrap();
+    b.engine.machine().take_flushes();
+    b.engine.clear_page(&b.d, s.l1).unwrap();
+    b.pin(s.l1, L1).unwrap();
+    assert!(b.engine.machine().take_flushes().is_empty());
     b.check();
 }

@@ -67,3 +67,18 @@ fn frames_that_are_no_ram_or_free_are_called_so() {
         .unwrap_err();
     assert!(free.to_string().contains("is free"), "{free}");
 }
+
+#[test]
+fn the_line_of_an_l1_entry_names_the_domain_whose_frame_was_wanted() {
+    let b = bench();
+    let s = b.space();
+    let theirs = b.page_of(&crate::sim::domain(2));
+    for (frame, rule) in [
+        (theirs, Rule::L1TargetOwner),
+        (xenocryst_abi::Mfn::new(512), Rule::IoNotPermitted),
+    ] {
+        let refusal = refused(b.update(at(s.l1, 9), entry(frame, T)), rule);
+        let line = refusal.to_string();
+        assert!(line.contains("wanted a frame of d1"), "{line}");
+    }
+}
