@@ -35,8 +35,8 @@ const MASKS: &[(&str, &str, &str)] = &[
     // Which vCPU happens to run, and on which CPU.
     ("vcpu-list", r"\d+ (r--|-b-|---)", "CPU STATE"),
     ("top", r"-----r|--b---|------", "STATE"),
-    // Whether a guest happened to be idle when it was paused.
-    ("list-paused", r"-[-b]p---", "PAUSED"),
+    // Whether a guest happens to run, to wait for a CPU or to be idle, also when it is paused.
+    ("list", r"[-r][-b]([-p]---)", "MOMENT$1"),
     // The stack of the guest that panics, which may have taken an interrupt, and which of its processes does.
     ("panic", r"(?m)^ ?\[ TIME\] \? .*\n", ""),
     ("panic", r"PID: \d+", "PID: N"),
@@ -204,7 +204,7 @@ mod tests {
     #[test]
     fn states_and_exit_codes_do() {
         let xen = report("small 1 128 1 -b---- 3.2", 0);
-        let ours = report("small 1 64 1 -b---- 3.2", 1);
+        let ours = report("small 1 128 1 r-p--- 3.2", 1);
         let found = differences(&ours, &xen).expect("made");
         let lines = &found.first().expect("one").lines;
         assert_eq!(
@@ -212,8 +212,8 @@ mod tests {
             &[
                 "- exit code 0",
                 "+ exit code 1",
-                "- small 1 128 1 -b---- TIME",
-                "+ small 1 64 1 -b---- TIME"
+                "- small 1 128 1 MOMENT---- TIME",
+                "+ small 1 128 1 MOMENTp--- TIME"
             ]
         );
     }
