@@ -47,7 +47,7 @@ fn script(context: &Context, name: &str, settings: &[&str]) -> Result<Report> {
 fn disk(context: &Context) -> Result<()> {
     let mut machine = LabMachine::on(context.hypervisor.clone());
     machine.root = Root::Disk;
-    machine.dom0 = Some(256);
+    machine.dom0 = Some(320);
     let script = Script::find(context.workspace, "smoke")?;
     let report = lab::run_script(context.workspace, &machine, &script, &mut |_| ())?;
     report.verdict()?;
