@@ -281,7 +281,8 @@ pub struct Exchange {
     taken: u32,
     taken_count: u32,
     blocks: u32,
-    blocks_left: u32,
+    /// Blocks set aside at first.
+    block_count: u32,
     order: u8,
     given: bool,
 }
@@ -300,7 +301,7 @@ impl<M: MachineMemory> Engine<'_, M> {
             taken: 0,
             taken_count: 0,
             blocks: 0,
-            blocks_left: 0,
+            block_count: 0,
             order,
             given: false,
         };
@@ -311,7 +312,7 @@ impl<M: MachineMemory> Engine<'_, M> {
             };
             self.set_link(first, exchange.blocks);
             exchange.blocks = first.raw() as u32 + 1;
-            exchange.blocks_left += 1;
+            exchange.block_count += 1;
         }
         Ok(exchange)
     }
@@ -356,13 +357,12 @@ impl<M: MachineMemory> Engine<'_, M> {
         exchange: &mut Exchange,
         pfn: Pfn,
     ) -> Option<Mfn> {
-        let wanted = u64::from(exchange.blocks_left) << exchange.order;
+        let wanted = u64::from(exchange.block_count) << exchange.order;
         if !exchange.given && wanted > u64::from(exchange.taken_count) {
             return None;
         }
         let first = self.pop_link(&mut exchange.blocks)?;
         exchange.given = true;
-        exchange.blocks_left -= 1;
         self.hand_over(domain, first, exchange.order, Some(pfn));
         exchange.taken_count = exchange.taken_count.saturating_sub(1 << exchange.order);
         Some(first)

@@ -90,8 +90,9 @@ impl<M: MachineMemory> Engine<'_, M> {
             return Progress::Done(());
         }
         let result = self.relinquish_table(domain, mfn, frame, budget);
-        if result == Progress::Done(()) && !frame.owner_word().is_special() {
-            // Refused if the domain itself had dropped the allocation before: then there is nothing to drop.
+        if result == Progress::Done(()) {
+            // Refused for a frame that the hypervisor shares with the domain, and if the domain itself had dropped the
+            // allocation before: then there is nothing to drop.
             let _ = self.drop_allocation(mfn);
         }
         if held {

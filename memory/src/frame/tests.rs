@@ -126,3 +126,16 @@ fn saturated_counts_refuse_instead_of_wrapping() {
         Rule::L1TargetNotWritable,
     );
 }
+
+/// Between its last reference's going and its coming to the free list, a frame still carries its owner's number.
+#[test]
+fn a_frame_whose_last_reference_is_gone_belongs_to_nobody() {
+    let owner = DomId(3);
+    let word = OwnerWord::given_to(owner, false);
+    assert!(word.belongs_to(OwnerTag::of(owner)));
+    let frame = Frame::new();
+    frame.set_owner_word(word.deallocated().unwrap());
+    assert!(!frame.owner_word().belongs_to(OwnerTag::of(owner)));
+    assert!(!frame.get(OwnerTag::of(owner)));
+    assert_eq!(frame.info().owner, None);
+}

@@ -457,3 +457,21 @@ fn a_domain_that_never_ran_asks_for_no_flush() {
     assert!(b.engine.machine().take_flushes().is_empty());
     b.check();
 }
+
+/// Only in an L4 table are slots 256 to 271 the hypervisor's.
+#[test]
+fn a_refusal_below_any_slot_leaves_nothing_behind() {
+    for slot in [0, 255, 256, 260, 271, 272, 511] {
+        let b = bench();
+        let s = b.raw_space();
+        b.poke(s.l3, 0, 0);
+        b.poke(s.l3, slot, entry(s.l2, T));
+        b.poke(s.l2, 300, entry(s.data, T | PAGE_SIZE_BIT));
+        refused(b.pin(s.l3, L3), Rule::IllegalFlags);
+        for mfn in [s.l3, s.l2, s.l1, s.data] {
+            let info = b.info(mfn);
+            assert_eq!((info.type_count, info.general_count), (0, 1), "slot {slot}");
+        }
+        b.check();
+    }
+}

@@ -1,7 +1,7 @@
 //! Populate, decrease, exchange, sharing.
 
 use crate::audit::Held;
-use crate::frame::Level::*;
+use crate::frame::{Level::*, OwnerWord};
 use crate::refusal::{Errno, Rule};
 use crate::sim::domain;
 use crate::testing::*;
@@ -391,5 +391,55 @@ fn the_largest_extent_is_the_callers_and_not_the_domains() {
         b.engine.decrease_extent_for(d, d, Mfn::new(1), beyond),
         Rule::OrderTooLarge,
     );
+    b.check();
+}
+
+/// The owner may begin to die after it was asked whether it does, and be done with it before the block comes.
+#[test]
+fn a_block_that_comes_too_late_is_taken_away_again_whole() {
+    let b = bench();
+    let free = b.engine.free_frame_count();
+    b.engine.reserve(&b.d, 8).unwrap();
+    let first = b
+        .engine
+        .take_block(3, AddressLimit::NONE, OwnerWord::UNOWNED, Some(&b.d))
+        .unwrap();
+    let budget = &mut Budget::unlimited();
+    let taken = b.engine.relinquish(&b.d, &mut Mfn::new(0), budget);
+    assert_eq!(taken, Progress::Done(()));
+    b.engine.hand_over(&b.d, first, 3, None);
+    assert_eq!(b.engine.owned_frames(b.d.id()), 0);
+    assert_eq!(b.engine.free_frame_count(), free);
+    b.check();
+}
+
+#[test]
+fn a_builder_block_that_cannot_be_had_is_not_counted() {
+    let b = bench();
+    b.d.set_max_pages(u32::MAX);
+    let largest = crate::allocator::MAX_ORDER;
+    for (order, rule) in [
+        (largest, Rule::OutOfMemory),
+        (largest + 1, Rule::OrderTooLarge),
+    ] {
+        let block = b
+            .engine
+            .allocate_domain_block(&b.d, order, AddressLimit::NONE);
+        refused(block, rule);
+        assert_eq!(b.engine.owned_frames(b.d.id()), 0);
+    }
+    b.check();
+}
+
+#[test]
+fn an_exchange_that_took_nothing_stops_no_cpu() {
+    let b = bench();
+    let x = b
+        .engine
+        .begin_exchange(&b.d, 1, 0, AddressLimit::NONE)
+        .unwrap();
+    b.engine.machine().take_flushes();
+    b.engine.abandon_exchange(&b.d, x);
+    assert!(b.engine.machine().take_flushes().is_empty());
     b.check();
 }

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::frame::FrameType;
+use crate::grant::active::{Active, Pins};
 use crate::pte;
 use xenocryst_abi::grant_table::status;
 
@@ -255,4 +256,38 @@ fn an_entry_that_keeps_changing_is_given_up() {
         status::GENERAL_ERROR,
     );
     p.check();
+}
+
+#[test]
+fn a_mapping_for_devices_alone_touches_no_entry() {
+    let p = pair();
+    let frame = p.granted(9, 0);
+    let mapping = p.map_at(9, m::DEVICE_MAP, 4).unwrap();
+    assert_eq!(p.b.peek(p.s.l1, 4), 0);
+    assert_eq!(p.b.info(frame).type_count, 1);
+    // Whatever stands at the address that an unmapping names has nothing to do with it.
+    p.b.update(at(p.s.l1, 4), entry(p.b.page(), T)).unwrap();
+    let before = p.b.peek(p.s.l1, 4);
+    p.unmap(mapping.handle, at(p.s.l1, 4), 0).unwrap();
+    assert_eq!(p.b.peek(p.s.l1, 4), before);
+    p.check();
+    p.unmap(mapping.handle, 0, mapping.bus_address).unwrap();
+    assert_eq!(p.b.info(frame).type_count, 0);
+    p.check();
+}
+
+/// What one entry's users were promised is kept whole, for who comes while they are at it.
+#[test]
+fn what_a_used_grant_promised_is_kept_whole() {
+    for (start, length, is_part) in [(0, 4096, false), (0x321, 0x4d2, true)] {
+        let active = Active {
+            pins: Pins::of([1, 2, 3, 128]),
+            user: DomId(0x7f3),
+            frame: Mfn::new(0xfedc_ba98),
+            start,
+            length,
+            is_part,
+        };
+        assert_eq!(Active::unpack(active.pack()), active);
+    }
 }

@@ -1,7 +1,9 @@
 //! Unmapping: only what was recorded, only once, and never before the flush.
 
 use super::*;
+use crate::grant::unmap::BATCH;
 use crate::pte;
+use std::vec::Vec;
 use xenocryst_abi::grant_table::status;
 
 #[test]
@@ -169,4 +171,59 @@ fn a_lent_frame_becomes_a_table_only_after_a_flush_of_all_cpus() {
     assert!(flushes.iter().any(|flush| flush.cpus == u64::MAX));
 }
 
-use std::vec::Vec;
+
+#[test]
+fn a_frame_lent_for_reading_only_becomes_a_table_after_a_flush_of_its_owners_cpus() {
+    let p = pair();
+    let frame = p.granted(9, 0);
+    let held = p.b.engine.get_writable_page(&p.g, frame).unwrap();
+    p.b.engine.put_writable_page(held);
+    p.map_at(9, RO_MAP, 4).unwrap();
+    p.b.update(at(p.s.l1, 4), 0).unwrap();
+    p.b.engine.machine().take_flushes();
+    p.pin_granters(frame).unwrap();
+    let flushes = p.b.engine.machine().take_flushes();
+    assert_eq!(flushes.iter().fold(0, |all, flush| all | flush.cpus), 1);
+}
+
+#[test]
+fn a_batch_is_full_when_it_takes_no_more_and_is_flushed_once_if_anybody_may_know_it() {
+    for cpus in [0, 1] {
+        let p = pair();
+        if cpus == 0 {
+            p.b.d.clear_cpu_dirty(0);
+        }
+        let e = &p.b.engine;
+        let flushes = || e.machine().take_flushes().len();
+        assert!(UnmapBatch::new().is_empty() && !UnmapBatch::new().is_full());
+        flushes();
+        assert_eq!(e.flush_unmapped(&p.b.d, UnmapBatch::new()).count(), 0);
+        assert_eq!(flushes(), 0);
+        p.granted(9, 0);
+        let mut batch = UnmapBatch::new();
+        let slots = 10..=10 + BATCH as u64;
+        let results: Vec<_> = slots
+            .map(|slot| {
+                let request = GrantUnmap {
+                    handle: p.map_at(9, RW_MAP, slot).unwrap().handle,
+                    host_addr: at(p.s.l1, slot),
+                    bus_address: 0,
+                    new_addr: None,
+                };
+                let full = batch.is_full();
+                let result = e.unmap_grant(&p.mapper(), &p.granter(), &request, &mut batch);
+                assert!(!batch.is_empty());
+                assert_eq!(result.is_err(), full);
+                full
+            })
+            .collect();
+        assert_eq!(results.iter().filter(|full| !**full).count(), BATCH);
+        flushes();
+        for flushed in e.flush_unmapped(&p.b.d, batch) {
+            e.release_unmapped(&p.granter(), flushed);
+        }
+        assert_eq!(flushes(), cpus);
+        assert_ne!(p.b.peek(p.s.l1, 10 + BATCH as u64), 0);
+        p.check();
+    }
+}
