@@ -291,3 +291,15 @@ fn what_a_used_grant_promised_is_kept_whole() {
         assert_eq!(Active::unpack(active.pack()), active);
     }
 }
+
+#[test]
+fn a_mapped_grant_is_no_code_and_counts_as_used_and_written() {
+    let p = pair();
+    p.granted(9, 0);
+    let always = pte::PRESENT | pte::ACCESSED | pte::DIRTY | pte::NX | pte::USER;
+    for (flags, access) in [(RO_MAP, 0), (RW_MAP, pte::RW)] {
+        p.map_at(9, flags, 4).unwrap();
+        let entry = p.b.peek(p.s.l1, 4);
+        assert_eq!(entry & (always | pte::RW), always | access);
+    }
+}

@@ -240,3 +240,79 @@ fn a_table_that_grows_is_never_seen_larger_than_it_is() {
         }
     }
 }
+
+#[test]
+fn a_version_2_table_grows_with_its_status_frames_and_takes_no_more_than_it_needs() {
+    let p = pair();
+    let table = GrantTable::new(16, 2);
+    let granter = Granter {
+        domain: &p.g,
+        table: &table,
+    };
+    let e = &p.b.engine;
+    e.grow_grant_table(&granter, 1).unwrap();
+    e.set_grant_version(&granter, 2).unwrap();
+    assert!(e.grant_status_frame(&table, 0).is_some());
+    let mut free = e.free_frame_count();
+    // Each frame has two of records beside it, and the ninth the second frame of statuses.
+    for (frames, taken) in [(8, 7 * 3), (9, 3 + 1), (9, 0)] {
+        e.grow_grant_table(&granter, frames).unwrap();
+        assert!(e.grant_frame(&table, frames - 1).is_some());
+        assert_eq!(e.grant_status_frame(&table, 1).is_some(), frames > 8);
+        assert_eq!(e.grant_status_frame(&table, 2), None);
+        assert_eq!(e.free_frame_count(), free - taken);
+        free -= taken;
+    }
+}
+
+#[test]
+fn who_uses_which_frame_by_whose_grant_is_known() {
+    let p = pair();
+    let (frame, unused) = (p.granted(9, 0), p.granted(10, 0));
+    let e = &p.b.engine;
+    let uses = |user: &DomainMemory, frame| e.uses_grant_of(user, &p.granter(), frame);
+    assert!(!uses(&p.b.d, frame) && e.grants_in_use(&p.table) == 0);
+    assert_eq!(e.grant_handle_limit(&p.track), 0);
+    let mapping = p.map_at(9, RO_MAP, 4).unwrap();
+    assert!(uses(&p.b.d, frame));
+    assert!(!uses(&p.b.d, unused) && !uses(&p.g, frame));
+    let second = p.map_at(10, RO_MAP, 5).unwrap();
+    assert!(uses(&p.b.d, unused) && e.grants_in_use(&p.table) == 2);
+    assert_eq!(
+        e.grant_handle_limit(&p.track),
+        mapping.handle.max(second.handle) + 1
+    );
+    p.unmap(mapping.handle, at(p.s.l1, 4), 0).unwrap();
+    assert!(!uses(&p.b.d, frame) && e.grants_in_use(&p.table) == 1);
+    let used = inspect::in_use(e, &p.table, 64);
+    assert_eq!((used.len(), used[0].reference), (1, 10));
+    p.check();
+}
+
+/// Four entries share a word of statuses.
+#[test]
+fn each_entry_of_version_2_has_marks_of_its_own() {
+    for reference in 8..12 {
+        let p = pair_of(2);
+        p.granted(reference, 0);
+        let read = p.map_at(reference, RO_MAP, 4).unwrap();
+        let write = p.map_at(reference, RW_MAP, 5).unwrap();
+        assert_eq!(p.marks(reference), f::READING | f::WRITING);
+        p.unmap(write.handle, at(p.s.l1, 5), 0).unwrap();
+        assert_eq!(p.marks(reference), f::READING);
+        p.unmap(read.handle, at(p.s.l1, 4), 0).unwrap();
+        assert_eq!(p.marks(reference), 0);
+        p.check();
+    }
+}
+
+#[test]
+fn an_unused_reserved_entry_has_no_marks_in_version_1_either() {
+    let p = pair_of(2);
+    let frame = p.granted(3, 0);
+    p.b.engine.set_grant_version(&p.granter(), 1).unwrap();
+    assert_eq!(p.marks(3), 0);
+    p.map_at(3, RW_MAP, 4).unwrap();
+    assert_eq!(p.b.info(frame).type_count, 1);
+    p.check();
+}

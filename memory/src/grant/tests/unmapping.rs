@@ -171,7 +171,6 @@ fn a_lent_frame_becomes_a_table_only_after_a_flush_of_all_cpus() {
     assert!(flushes.iter().any(|flush| flush.cpus == u64::MAX));
 }
 
-
 #[test]
 fn a_frame_lent_for_reading_only_becomes_a_table_after_a_flush_of_its_owners_cpus() {
     let p = pair();
