@@ -2,7 +2,7 @@
 
 use super::{PteStore, PteStoreOutcome};
 use crate::frame::Level;
-use crate::pte::{ACCESSED, GLOBAL, PCD, PRESENT, RW, USER};
+use crate::pte::{ACCESSED, GLOBAL, NX, PCD, PRESENT, RW, USER};
 use crate::refusal::Rule;
 use crate::testing::*;
 use crate::{Actors, Budget};
@@ -258,5 +258,27 @@ fn a_table_that_was_one_only_by_an_unwinding_left_over_takes_no_store() {
     assert_eq!(stored, PteStoreOutcome::NotATable);
     assert_eq!(b.peek(l1, 1), 0);
     assert_eq!(b.info(l2).type_count, 0, "no reference stays behind");
+    b.check();
+}
+
+#[test]
+fn a_compare_exchange_of_the_upper_half_compares_and_reports_that_half() {
+    let (b, s) = windowed();
+    b.update(at(s.l1, 0), entry(s.data, T | NX)).unwrap();
+    let now = b.peek(s.l1, 0);
+    let exchange = |expected| {
+        let (width, value) = (4, 0);
+        let compare = PteStore::CompareExchange {
+            width,
+            expected,
+            value,
+        };
+        store(&b, &s, 4, compare)
+    };
+    let found = now >> 32;
+    assert_eq!(exchange(0), PteStoreOutcome::CompareFailed { found });
+    assert_eq!(b.peek(s.l1, 0), now);
+    assert_eq!(exchange(found), PteStoreOutcome::Written);
+    assert_eq!(b.peek(s.l1, 0), now & 0xffff_ffff);
     b.check();
 }

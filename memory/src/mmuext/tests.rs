@@ -132,6 +132,8 @@ fn two_roots_can_be_given_back_with_no_budget_at_all() {
     b.unpin(s.l4).unwrap();
     b.unpin(t.l4).unwrap();
     b.engine.put_root(&b.d, first, &mut Budget::new(1));
+    // One unit is not enough for a tree: the rest waits.
+    assert_eq!(b.info(s.data).general_count, 2);
     b.engine.put_root(&b.d, second, &mut Budget::new(1));
     b.finish(1);
     b.check();
