@@ -437,6 +437,11 @@ fn a_refused_use_leaves_a_half_validated_table_of_another_domain_or_level_alone(
     refused(b.pin(theirs, L3), Rule::TargetNotOwned);
     refused(b.pin(theirs, L4), Rule::TargetNotOwned);
     assert_eq!(b.info(theirs), half);
+    // Nor does what is unwound with the refused table.
+    let l4 = b.page();
+    b.poke(l4, 7, entry(theirs, T));
+    refused(b.pin(l4, L4), Rule::TargetNotOwned);
+    assert_eq!(b.info(theirs), half);
     let (ours, half) = begin(&b.d);
     refused(b.pin(ours, L2), Rule::TargetTypeConflict);
     assert_eq!(b.info(ours), half);
