@@ -303,3 +303,13 @@ fn a_mapped_grant_is_no_code_and_counts_as_used_and_written() {
         assert_eq!(entry & (always | pte::RW), always | access);
     }
 }
+
+/// The type that means "transitive" in version 2 means nothing in version 1.
+#[test]
+fn version_1_knows_no_transitive_grants() {
+    let p = pair();
+    let frame = p.b.page_of(&p.g);
+    p.grant_to(9, f::TRANSITIVE, p.b.d.id(), frame);
+    refused(p.map_at(9, RW_MAP, 4), Rule::GrantNotPermitted);
+    p.check();
+}

@@ -250,7 +250,9 @@ fn a_version_2_table_grows_with_its_status_frames_and_takes_no_more_than_it_need
         table: &table,
     };
     let e = &p.b.engine;
+    let free = e.free_frame_count();
     e.grow_grant_table(&granter, 1).unwrap();
+    assert_eq!(e.free_frame_count(), free - 3);
     e.set_grant_version(&granter, 2).unwrap();
     assert!(e.grant_status_frame(&table, 0).is_some());
     let mut free = e.free_frame_count();
