@@ -128,7 +128,12 @@ step vcpu-list-four xl vcpu-list four
 step vcpu-set xl vcpu-set four 2
 step vcpus-set await 30 sh -c '[ "$(xl list four | sed -n 2p | tr -s " " | cut -d" " -f4)" = 2 ]'
 step nproc guest four nproc
-step vcpu-set-back xl vcpu-set four 4
+refused vcpu-set-beyond-the-machine xl vcpu-set four 4
+step vcpu-set-back xl vcpu-set --ignore-host four 4
+# The guest has no udev: it is told of the CPUs, and takes them when somebody says so.
+step vcpus-online guest four 'for n in 2 3; do at=/sys/devices/system/cpu/cpu$n/online; until [ -e $at ]; do usleep 100000; done; echo 1 > $at; done'
+step nproc-back guest four nproc
+step vcpu-list-back xl vcpu-list four
 step destroy-four xl destroy four
 step gone-four gone four
 

@@ -51,7 +51,7 @@ struct Difference<'r> {
 /// Runs the script on `options`' hypervisor and on real Xen and prints what differs.
 ///
 /// # Errors
-/// When a run cannot be made, or there are differences.
+/// When a run cannot be made, there are differences, or a step that must succeed failed on both alike.
 pub fn compare(workspace: &Workspace, options: &LabMachine, script: &Script) -> Result<()> {
     let on = |hypervisor: Hypervisor| {
         println!("== {} on {hypervisor:?}", script.name);
@@ -80,7 +80,7 @@ pub fn compare(workspace: &Workspace, options: &LabMachine, script: &Script) -> 
         found.len()
     );
     println!("{} steps came out the same", xen.steps.len());
-    Ok(())
+    xen.verdict().and(ours.verdict())
 }
 
 /// The times of steps that both made and that took real Xen a tenth of a second or longer, in seconds.
