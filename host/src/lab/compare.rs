@@ -35,6 +35,8 @@ const MASKS: &[(&str, &str, &str)] = &[
     // Which vCPU happens to run, and on which CPU.
     ("vcpu-list", r"\d+ (r--|-b-|---)", "CPU STATE"),
     ("top", r"-----r|--b---|------", "STATE"),
+    // Its whole seconds of CPU time.
+    ("top", r"STATE \d+ ", "STATE TIME "),
     // Whether a guest happens to run, to wait for a CPU or to be idle, also when it is paused.
     ("list", r"[-r][-b]([-p]---)", "MOMENT$1"),
     // The stack of the guest that panics, which may have taken an interrupt, and which of its processes does.
@@ -199,6 +201,29 @@ mod tests {
         assert!(differences(&ours, &xen).expect("made").is_empty());
         ours.steps[0].output = ours.steps[0].output.replace("2047", "1023");
         assert!(!differences(&ours, &xen).expect("made").is_empty());
+    }
+
+    #[test]
+    fn seconds_of_cpu_time_in_xentop_do_not_count_but_memory_does() {
+        let of = |seconds: u32, memory: u32| {
+            let mut report = report(
+                &format!("  Domain-0 -----r         {seconds}    0.0     {memory}   31.2"),
+                0,
+            );
+            report.steps[0].name = "top".to_owned();
+            report
+        };
+        let xen = of(10, 655_360);
+        assert!(
+            differences(&of(11, 655_360), &xen)
+                .expect("made")
+                .is_empty()
+        );
+        assert!(
+            !differences(&of(10, 524_288), &xen)
+                .expect("made")
+                .is_empty()
+        );
     }
 
     #[test]
