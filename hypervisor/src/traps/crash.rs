@@ -4,6 +4,7 @@ use core::fmt::Arguments;
 use core::sync::atomic::Ordering;
 
 use xenocryst_abi::sched::shutdown;
+use xenocryst_abi::trap::vector;
 
 use crate::arch::cpu_block;
 use crate::console::{Level, Source, log};
@@ -111,7 +112,10 @@ pub fn host_exception(regs: &GuestRegs) -> ! {
     // What was interrupted may hold the console.
     crate::console::enter_emergency();
     show_registers(regs);
-    if let Some(cpu) = cpu_block::cpu_guarded_at(super::read_cr2()) {
+    // Otherwise CR2 is what some fault before has left: a guest may have tried that very page.
+    if regs.vector == u32::from(vector::DOUBLE_FAULT)
+        && let Some(cpu) = cpu_block::cpu_guarded_at(super::read_cr2())
+    {
         panic!("CPU {cpu} ran off its stack at {:#x}", regs.rip);
     }
     panic!(
