@@ -141,6 +141,15 @@ impl Bench {
         }
     }
 
+    /// The domain, changing its own tables to name pages of `pages`.
+    pub fn actors_on<'a>(&'a self, pages: &'a DomainMemory) -> Actors<'a> {
+        Actors {
+            caller: &self.d,
+            tables: &self.d,
+            pages,
+        }
+    }
+
     pub fn update(&self, ptr: u64, val: u64) -> Result<(), Refusal> {
         self.update_with(ptr, val, u32::MAX)
     }

@@ -7,7 +7,7 @@ use crate::pte::{PCD, PRESENT, USER};
 use crate::refusal::Rule;
 use crate::sim::domain;
 use crate::testing::*;
-use crate::{Actors, AddressLimit, Budget, FrameType, Progress};
+use crate::{AddressLimit, Budget, FrameType, Progress};
 use core::sync::atomic::Ordering;
 use std::vec::Vec;
 use xenocryst_abi::{Mfn, Pfn};
@@ -188,11 +188,7 @@ fn xsa_217_a_frame_that_another_domain_maps_cannot_be_taken_away() {
     let guest = domain(2);
     let s = b.space();
     let theirs = b.page_of(&guest);
-    let actors = Actors {
-        caller: &b.d,
-        tables: &b.d,
-        pages: &guest,
-    };
+    let actors = b.actors_on(&guest);
     let _ = b
         .engine
         .mmu_update(

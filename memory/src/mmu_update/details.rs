@@ -7,7 +7,7 @@ use crate::pte::{
 use crate::refusal::Rule;
 use crate::sim::{HOLE, domain};
 use crate::testing::*;
-use crate::{Actors, Budget, Flush, IoAccess, IoRange, Progress};
+use crate::{Budget, Flush, IoAccess, IoRange, Progress};
 use xenocryst_abi::Mfn;
 
 /// The frame is held already: whose it is does not matter for a change of flags alone.
@@ -17,11 +17,7 @@ fn harmless_flags_of_a_foreign_mapping_change_without_naming_its_owner() {
     let other = domain(2);
     let s = b.space();
     let theirs = b.page_of(&other);
-    let actors = Actors {
-        caller: &b.d,
-        tables: &b.d,
-        pages: &other,
-    };
+    let actors = b.actors_on(&other);
     let plain = entry(theirs, PRESENT | USER);
     let budget = &mut Budget::unlimited();
     let _ = b
@@ -122,11 +118,7 @@ fn io_frames_in_anothers_name_need_both_permissions() {
                 may && access.permit(range)
             });
         }
-        let actors = Actors {
-            caller: &b.d,
-            tables: &b.d,
-            pages: &other,
-        };
+        let actors = b.actors_on(&other);
         let budget = &mut Budget::unlimited();
         let result = b.engine.mmu_update(&actors, at(s.l1, 1), io, budget);
         assert_eq!(result.is_ok(), permitted, "{own} {others}");
@@ -214,11 +206,7 @@ fn only_writable_mappings_by_another_make_the_owner_flush_all_cpus() {
         let other = domain(2);
         let s = b.space();
         let theirs = b.page_of(&other);
-        let actors = Actors {
-            caller: &b.d,
-            tables: &b.d,
-            pages: &other,
-        };
+        let actors = b.actors_on(&other);
         let budget = &mut Budget::unlimited();
         for value in [entry(theirs, flags), 0] {
             let _ = b

@@ -91,11 +91,7 @@ fn a_foreign_mapping_is_not_made_writable_in_ones_own_name() {
     let other = domain(2);
     let s = b.space();
     let theirs = b.page_of(&other);
-    let actors = Actors {
-        caller: &b.d,
-        tables: &b.d,
-        pages: &other,
-    };
+    let actors = b.actors_on(&other);
     let val = |flags| entry(theirs, flags);
     let _ = b
         .engine
@@ -315,11 +311,7 @@ fn foreign_frames_need_the_page_owner_in_the_request() {
     let other = domain(2);
     let s = b.space();
     let theirs = b.page_of(&other);
-    let actors = Actors {
-        caller: &b.d,
-        tables: &b.d,
-        pages: &other,
-    };
+    let actors = b.actors_on(&other);
     let update = |ptr, val| {
         b.engine
             .mmu_update(&actors, ptr, val, &mut Budget::unlimited())
@@ -427,11 +419,7 @@ fn domid_io_stands_for_the_callers_own_permission() {
     let b = bench_of(0);
     let s = b.space();
     let io = crate::DomainMemory::new(DomId::IO, false, 0, IoAccess::none());
-    let actors = Actors {
-        caller: &b.d,
-        tables: &b.d,
-        pages: &io,
-    };
+    let actors = b.actors_on(&io);
     let update = |val| {
         b.engine
             .mmu_update(&actors, at(s.l1, 1), val, &mut Budget::unlimited())
@@ -448,11 +436,7 @@ fn the_hypervisors_own_frames_are_reached_through_no_system_owner() {
     let kept = b.engine.allocate_frames(0, AddressLimit::NONE).unwrap();
     for id in [DomId::XEN, DomId::IO, DomId::IDLE, DomId::INVALID] {
         let system = crate::DomainMemory::new(id, false, 0, IoAccess::none());
-        let actors = Actors {
-            caller: &b.d,
-            tables: &b.d,
-            pages: &system,
-        };
+        let actors = b.actors_on(&system);
         let val = entry(kept, PRESENT);
         let result = b
             .engine
@@ -466,11 +450,7 @@ fn the_hypervisors_own_frames_are_reached_through_no_system_owner() {
     // What it lets privileged domains map, it shares with DOMID_XEN.
     let xen = crate::DomainMemory::new(DomId::XEN, false, 0, IoAccess::none());
     assert!(b.engine.share_with(&xen, kept, true));
-    let actors = Actors {
-        caller: &b.d,
-        tables: &b.d,
-        pages: &xen,
-    };
+    let actors = b.actors_on(&xen);
     let _ = b
         .engine
         .mmu_update(
